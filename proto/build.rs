@@ -1,0 +1,226 @@
+//! Generates the messages and gRPC services of every `.proto` in this folder, and from every
+//! `service …Commands` what its commands promise and the trait its participant implements.
+#![expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write")]
+
+use std::{
+    collections::BTreeSet,
+    env,
+    error::Error,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use protox::{
+    Compiler,
+    prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, ServiceDescriptor, Value},
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let mut compiler = Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true);
+    for file in proto_files(Path::new("."))? {
+        println!("cargo::rerun-if-changed={}", file.display());
+        compiler.open_file(file)?;
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+
+    let mut files = compiler.file_descriptor_set();
+    for file in &mut files.file {
+        // Commands travel over Kafka; nobody serves them over gRPC.
+        file.service.retain(|service| !service.name().ends_with("Commands"));
+    }
+    prost_build::Config::new()
+        .enable_type_names()
+        .include_file("messages.rs")
+        .service_generator(tonic_prost_build::configure().service_generator())
+        .compile_fds(files)?;
+    fs::write(out.join("promises.rs"), write_promises(&compiler.descriptor_pool())?)?;
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    Ok(())
+}
+
+fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(proto_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path.strip_prefix(".").unwrap_or(&path).to_owned());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn write_promises(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
+    let mut code = String::new();
+    for message in pool.all_messages() {
+        if let Some(topic) = text(pool, &message.options(), "saga.v1.published_on") {
+            let event = rust_path(message.full_name());
+            writeln!(code, "impl Event for {event} {{ const TOPIC: &'static str = {topic:?}; }}")?;
+        }
+    }
+    for service in pool.services().filter(|service| service.name().ends_with("Commands")) {
+        write_commands(pool, &service, &mut code)?;
+        write_participant(pool, &service, &mut code)?;
+    }
+    Ok(code)
+}
+
+/// What the commands of a service promise.
+fn write_commands(
+    pool: &DescriptorPool,
+    service: &ServiceDescriptor,
+    code: &mut String,
+) -> Result<(), Box<dyn Error>> {
+    let topic = topic_of(service);
+    for rpc in service.methods() {
+        let command = rust_path(rpc.input().full_name());
+        let reply = rust_path(rpc.output().full_name());
+        writeln!(
+            code,
+            "impl Command for {command} {{
+                const TOPIC: &'static str = {topic:?};
+                type Reply = {reply};
+            }}"
+        )?;
+        if let Some(undo) = text(pool, &rpc.options(), "saga.v1.undone_by") {
+            let undo = rust_path(command_named(service, &undo)?.input().full_name());
+            writeln!(code, "impl Undoable for {command} {{ type Undo = {undo}; }}")?;
+        }
+    }
+    for command in retriable(pool, service)? {
+        writeln!(code, "impl Retriable for {} {{}}", rust_path(&command))?;
+    }
+    Ok(())
+}
+
+/// The trait with a method for each command, and the enum with a variant for each.
+fn write_participant(
+    pool: &DescriptorPool,
+    service: &ServiceDescriptor,
+    code: &mut String,
+) -> Result<(), Box<dyn Error>> {
+    let (retriable, undos) = (retriable(pool, service)?, undos(pool, service)?);
+    let (name, set) = (service.name(), service.name().trim_end_matches('s'));
+    let package = service.full_name();
+    let (mut methods, mut variants, mut decode, mut decide, mut undo) =
+        (String::new(), String::new(), String::new(), String::new(), String::new());
+    for rpc in service.methods() {
+        let full_name = rpc.input().full_name().to_owned();
+        let (variant, method) = (rpc.name(), snake_case(rpc.name()));
+        let (command, reply) = (rust_path(&full_name), rust_path(rpc.output().full_name()));
+        let verdict = if retriable.contains(&full_name) { "Settled" } else { "Decision" };
+        writeln!(methods, "fn {method}(&mut self, command: {command}) -> {verdict}<{reply}>;")?;
+        writeln!(variants, "{variant}({command}),")?;
+        writeln!(
+            decode,
+            "{full_name:?} => match prost::Message::decode(payload) {{
+                Ok(command) => Ok({set}::{variant}(command)),
+                Err(source) => Err(Undecodable::Malformed {{ name: {full_name:?}, source }}),
+            }},"
+        )?;
+        writeln!(decide, "{set}::{variant}(command) => participant.{method}(command).into(),")?;
+        writeln!(undo, "{set}::{variant}(_) => {},", undos.contains(&full_name))?;
+    }
+    writeln!(
+        code,
+        "/// What `{package}` asks: a method for each command. Pure decisions; see `decide`.
+        pub trait {name} {{ {methods} }}
+
+        /// Any command of `{package}`.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum {set} {{ {variants} }}
+
+        impl {set} {{
+            /// Lets the participant decide about this command.
+            pub fn decide(self, participant: &mut impl {name}) -> Answer {{
+                match self {{ {decide} }}
+            }}
+        }}
+
+        impl CommandSet for {set} {{
+            const TOPIC: &'static str = {topic:?};
+            fn decode(name: &str, payload: &[u8]) -> Result<Self, Undecodable> {{
+                match name {{
+                    {decode}
+                    unknown => Err(Undecodable::Unknown {{ name: unknown.to_owned() }}),
+                }}
+            }}
+            fn is_undo(&self) -> bool {{
+                match self {{ {undo} }}
+            }}
+        }}",
+        topic = topic_of(service),
+    )?;
+    Ok(())
+}
+
+/// Full names of the commands that undo others.
+fn undos(
+    pool: &DescriptorPool,
+    service: &ServiceDescriptor,
+) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let mut undos = BTreeSet::new();
+    for rpc in service.methods() {
+        if let Some(undo) = text(pool, &rpc.options(), "saga.v1.undone_by") {
+            undos.insert(command_named(service, &undo)?.input().full_name().to_owned());
+        }
+    }
+    Ok(undos)
+}
+
+/// Full names of the commands that must not be refused.
+fn retriable(
+    pool: &DescriptorPool,
+    service: &ServiceDescriptor,
+) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let mut retriable = undos(pool, service)?;
+    let said = service.methods().filter(|rpc| flag(pool, &rpc.options(), "saga.v1.retriable"));
+    retriable.extend(said.map(|rpc| rpc.input().full_name().to_owned()));
+    Ok(retriable)
+}
+
+/// `shop.inventory.v1.InventoryCommands` → `inventory.commands.v1`
+fn topic_of(service: &ServiceDescriptor) -> String {
+    let participant = service.name().trim_end_matches("Commands").to_lowercase();
+    let package = service.package_name();
+    let version = package.rsplit('.').next().unwrap_or("v1");
+    format!("{participant}.commands.{version}")
+}
+
+fn command_named(service: &ServiceDescriptor, name: &str) -> Result<MethodDescriptor, String> {
+    let found = service.methods().find(|rpc| rpc.name() == name);
+    found.ok_or_else(|| format!("{} has no command {name}", service.full_name()))
+}
+
+fn text(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> Option<String> {
+    let extension = pool.get_extension_by_name(name)?;
+    options.has_extension(&extension).then_some(())?;
+    options.get_extension(&extension).as_str().map(str::to_owned)
+}
+
+fn flag(pool: &DescriptorPool, options: &DynamicMessage, name: &str) -> bool {
+    pool.get_extension_by_name(name)
+        .is_some_and(|extension| *options.get_extension(&extension) == Value::Bool(true))
+}
+
+/// `shop.inventory.v1.ReserveStock` → `shop::inventory::v1::ReserveStock`
+fn rust_path(full_name: &str) -> String {
+    full_name.replace('.', "::")
+}
+
+/// `ReserveStock` → `reserve_stock`
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for (index, letter) in name.chars().enumerate() {
+        if letter.is_uppercase() && index > 0 {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
