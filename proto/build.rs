@@ -107,8 +107,8 @@ fn write_participant(
     let (retriable, undos) = (retriable(pool, service)?, undos(pool, service)?);
     let (name, set) = (service.name(), service.name().trim_end_matches('s'));
     let package = service.full_name();
-    let (mut methods, mut variants, mut decode, mut decide, mut undo) =
-        (String::new(), String::new(), String::new(), String::new(), String::new());
+    let [mut methods, mut variants, mut decode, mut decide, mut names, mut undo, mut done] =
+        [const { String::new() }; 7];
     for rpc in service.methods() {
         let full_name = rpc.input().full_name().to_owned();
         let (variant, method) = (rpc.name(), snake_case(rpc.name()));
@@ -124,7 +124,9 @@ fn write_participant(
             }},"
         )?;
         writeln!(decide, "{set}::{variant}(command) => participant.{method}(command).into(),")?;
+        writeln!(names, "{set}::{variant}(_) => {full_name:?},")?;
         writeln!(undo, "{set}::{variant}(_) => {},", undos.contains(&full_name))?;
+        writeln!(done, "{set}::{variant}(_) => Answer::succeeded(&{reply}::default()),")?;
     }
     writeln!(
         code,
@@ -150,8 +152,14 @@ fn write_participant(
                     unknown => Err(Undecodable::Unknown {{ name: unknown.to_owned() }}),
                 }}
             }}
+            fn name(&self) -> &'static str {{
+                match self {{ {names} }}
+            }}
             fn is_undo(&self) -> bool {{
                 match self {{ {undo} }}
+            }}
+            fn done(&self) -> Answer {{
+                match self {{ {done} }}
             }}
         }}",
         topic = topic_of(service),

@@ -55,8 +55,14 @@ pub trait CommandSet: Sized + Send + 'static {
     /// Reads the command called `name`, a full message name.
     fn decode(name: &str, payload: &[u8]) -> Result<Self, Undecodable>;
 
+    /// Full name of the command.
+    fn name(&self) -> &'static str;
+
     /// Whether another command of the set is taken back by this one.
     fn is_undo(&self) -> bool;
+
+    /// That it is done, with nothing to say about it.
+    fn done(&self) -> Answer;
 }
 
 /// Bytes that are not the message they are said to be.

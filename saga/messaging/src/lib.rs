@@ -1,1 +1,37 @@
-//! To be written.
+//! Effects once, over a broker that delivers at least once.
+//!
+//! The way of one message: a [`Tx`] writes it to the outbox beside the change it tells of
+//! ([`outbox`]); after the commit the [`relay`] publishes it; a [`consumer`] takes it with whatever
+//! else has arrived, in one transaction; the [`barrier`] of a [`participant`] sees to it that it has
+//! its effect once; the answer goes the same way back. What cannot be handled goes to the
+//! [`dead_letter`]s. Who writes without having been asked by a message uses a [`writer`].
+//!
+//! Only this crate knows Kafka.
+
+pub mod barrier;
+pub mod consumer;
+pub mod dead_letter;
+mod error;
+pub mod housekeeping;
+mod inbox;
+mod lane;
+pub mod message;
+pub mod outbox;
+pub mod participant;
+pub mod relay;
+mod rotation;
+mod start;
+pub mod subscriber;
+pub mod topics;
+pub mod writer;
+
+pub use crate::{
+    consumer::{Handler, Record},
+    error::{Error, Verdict, chain},
+    message::{Envelope, Message, SagaContext, Stopwatch, Trace},
+    outbox::Tx,
+    participant::{Participant, answer},
+    start::{Kafka, Messaging, Options},
+    subscriber::Subscriber,
+    writer::{Writer, Writes},
+};

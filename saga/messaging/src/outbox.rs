@@ -1,0 +1,210 @@
+//! A transaction and what it has to say: both are committed, or neither.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
+
+use prost::Name;
+use saga_contract::Event;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, query, query_as, types::Json};
+
+use crate::{Error, Message, Record};
+
+/// What a record may weigh, headers not counted. Kafka's own default limit is a little above.
+/// It is checked here, where the writer can still be told, and not in the relay, where a message
+/// that is too large would block its lane.
+pub const PAYLOAD_LIMIT: usize = 900_000;
+
+/// A database transaction with an outbox. Derefs to the connection.
+pub struct Tx<'c> {
+    connection: &'c mut PgConnection,
+    source: &'c str,
+    outgoing: Vec<Row>,
+}
+
+impl<'c> Tx<'c> {
+    pub(crate) fn new(connection: &'c mut PgConnection, source: &'c str) -> Self {
+        Tx { connection, source, outgoing: Vec::new() }
+    }
+
+    /// The process that writes, as it stands in the headers.
+    pub fn source(&self) -> &'c str {
+        self.source
+    }
+
+    /// Tells all, under the business key that the fact is about.
+    pub fn publish<E: Event + Name>(&mut self, key: &str, event: &E) -> Result<(), Error> {
+        let message = Message::event(self.source, key, event);
+        self.send(message)
+    }
+
+    /// Sends a message when, and only when, this transaction is committed.
+    pub fn send(&mut self, message: Message) -> Result<(), Error> {
+        let size = message.payload.len();
+        let headers = message.envelope.to_headers();
+        let Message { topic, envelope, payload } = message;
+        if size > PAYLOAD_LIMIT {
+            return Err(Error::TooLarge { topic, kind: envelope.kind, size, limit: PAYLOAD_LIMIT });
+        }
+        self.outgoing.push(Row { topic, key: envelope.key.into_bytes(), headers, payload });
+        Ok(())
+    }
+
+    /// Sends a record on as it came, with one more header.
+    pub(crate) fn send_on(&mut self, topic: String, record: &Record, header: (&str, String)) {
+        let as_it_came = |(name, value): &(String, Vec<u8>)| {
+            let text = std::str::from_utf8(value).map(str::to_owned).map(HeaderValue::Text);
+            (name.clone(), text.unwrap_or_else(|_| HeaderValue::Bytes(value.clone())))
+        };
+        let mut headers: Vec<_> = record.raw_headers.iter().map(as_it_came).collect();
+        headers.push((header.0.to_owned(), HeaderValue::Text(header.1)));
+        let (key, payload) = (record.raw_key.clone(), record.payload.clone());
+        self.outgoing.push(Row { topic, key, headers, payload });
+    }
+
+    pub(crate) fn into_outgoing(self) -> Vec<Row> {
+        self.outgoing
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.connection
+    }
+}
+
+impl DerefMut for Tx<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection
+    }
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("outgoing", &self.outgoing.len()).finish_non_exhaustive()
+    }
+}
+
+/// A row of the outbox, ready for the broker.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) topic: String,
+    pub(crate) key: Vec<u8>,
+    pub(crate) headers: Vec<(String, HeaderValue)>,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Text as a JSON string. Other bytes come with foreign records only, on their way to the dead
+/// letters, and are stored as a list of numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum HeaderValue {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl HeaderValue {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            HeaderValue::Text(text) => text.as_bytes(),
+            HeaderValue::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// Who owns a lane, and how far its rows are published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ownership<'a> {
+    pub(crate) lane: &'a str,
+    pub(crate) epoch: i64,
+    pub(crate) published_seq: i64,
+}
+
+impl Ownership<'_> {
+    fn lost(&self) -> Error {
+        Error::Fenced { lane: self.lane.to_owned() }
+    }
+}
+
+/// Writes rows and, in the same statement, counts them and marks what is published. Fails when the
+/// lane has a new owner.
+pub(crate) async fn write(
+    connection: &mut PgConnection,
+    owner: Ownership<'_>,
+    first_seq: i64,
+    rows: &[Row],
+) -> Result<(), Error> {
+    let topics: Vec<&str> = rows.iter().map(|row| row.topic.as_str()).collect();
+    let keys: Vec<&[u8]> = rows.iter().map(|row| row.key.as_slice()).collect();
+    let headers: Vec<String> = rows.iter().map(|row| json(&row.headers)).collect();
+    let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload.as_slice()).collect();
+    let written = query(
+        "WITH owned AS (
+            UPDATE outbox_lane
+            SET last_seq = $3 + cardinality($5::text[]) - 1,
+                published_seq = greatest(published_seq, $4)
+            WHERE lane = $1 AND epoch = $2
+            RETURNING lane
+        )
+        INSERT INTO outbox (lane, seq, topic, key, headers, payload)
+        SELECT owned.lane, $3 + row.position - 1, row.topic, row.key, row.headers, row.payload
+        FROM owned, unnest($5::text[], $6::bytea[], $7::json[], $8::bytea[])
+            WITH ORDINALITY AS row (topic, key, headers, payload, position)",
+    )
+    .bind(owner.lane)
+    .bind(owner.epoch)
+    .bind(first_seq)
+    .bind(owner.published_seq)
+    .bind(&topics)
+    .bind(&keys)
+    .bind(&headers)
+    .bind(&payloads)
+    .execute(connection)
+    .await?;
+    if written.rows_affected() == rows.len() as u64 { Ok(()) } else { Err(owner.lost()) }
+}
+
+/// Marks what is published. Fails when the lane has a new owner.
+pub(crate) async fn mark(connection: &mut PgConnection, owner: Ownership<'_>) -> Result<(), Error> {
+    let marked = query(
+        "UPDATE outbox_lane SET published_seq = greatest(published_seq, $3)
+         WHERE lane = $1 AND epoch = $2",
+    )
+    .bind(owner.lane)
+    .bind(owner.epoch)
+    .bind(owner.published_seq)
+    .execute(connection)
+    .await?;
+    if marked.rows_affected() == 1 { Ok(()) } else { Err(owner.lost()) }
+}
+
+/// The rows after `seq`, in order, at most `limit`; and the number of the last one.
+pub(crate) async fn read_after(
+    connection: &mut PgConnection,
+    lane: &str,
+    seq: i64,
+    limit: i64,
+) -> Result<Option<(i64, Vec<Row>)>, Error> {
+    type Columns = (i64, String, Vec<u8>, Json<Vec<(String, HeaderValue)>>, Vec<u8>);
+    let rows: Vec<Columns> = query_as(
+        "SELECT seq, topic, key, headers, payload FROM outbox
+         WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    )
+    .bind(lane)
+    .bind(seq)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let Some((last_seq, ..)) = rows.last() else { return Ok(None) };
+    let last_seq = *last_seq;
+    let row = |(_, topic, key, Json(headers), payload)| Row { topic, key, headers, payload };
+    Ok(Some((last_seq, rows.into_iter().map(row).collect())))
+}
+
+fn json(headers: &[(String, HeaderValue)]) -> String {
+    serde_json::to_string(headers).unwrap_or_default()
+}

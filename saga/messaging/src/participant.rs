@@ -1,0 +1,221 @@
+//! Who answers commands: loads what a batch is about, decides command by command, saves once. The
+//! barrier, the replies and the dead letters are this module's business, not the participant's.
+
+use std::{collections::HashMap, future::Future, time::Duration};
+
+use saga_contract::{Answer, Command, CommandSet, Decision};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    Error, Handler, Message, Record, SagaContext, Stopwatch, Tx,
+    barrier::{self, Admission, Call, Held},
+    dead_letter,
+    inbox::{self, Changed},
+    message::{Direction, Envelope},
+};
+
+/// A service that answers commands.
+pub trait Participant: Send + 'static {
+    /// Every command it answers; generated from its `service …Commands`.
+    type Command: CommandSet + Clone;
+    /// What it decides upon: the aggregates that a batch is about.
+    type State;
+
+    /// Loads, and locks in sorted order, what these commands are about.
+    fn load(
+        &mut self,
+        tx: &mut Tx<'_>,
+        commands: &[Self::Command],
+    ) -> impl Future<Output = Result<Self::State, Error>>;
+
+    /// Decides about one command, purely: `command.decide(state)`.
+    fn decide(state: &mut Self::State, command: Self::Command) -> Answer;
+
+    /// Writes what has changed, and publishes what all should know.
+    fn save(
+        &mut self,
+        tx: &mut Tx<'_>,
+        state: Self::State,
+    ) -> impl Future<Output = Result<(), Error>>;
+
+    /// The last transaction was committed, or, with `false`, rolled back.
+    fn ended(&mut self, _committed: bool) {}
+}
+
+/// Gives the answer that was deferred to the command `C` under a business key. Tells whether
+/// somebody still waits for it: not when the command was undone meanwhile.
+pub async fn answer<C: Command>(
+    tx: &mut Tx<'_>,
+    key: &str,
+    decision: Decision<C::Reply>,
+) -> Result<bool, Error> {
+    let answer = Answer::from(decision);
+    let waiting = inbox::deferred(tx, key, &C::full_name()).await?;
+    let mut changed = Vec::with_capacity(waiting.len());
+    for (saga, call, held) in waiting {
+        let now = barrier::after(call, held.attempt, &answer);
+        let row = inbox::Row { key: key.to_owned(), command: C::full_name(), saga: saga.clone() };
+        changed.push(Changed { row, was: Some(held), now });
+        let reply = Message::reply(tx.source(), key, saga, answer.clone());
+        reply.into_iter().try_for_each(|reply| tx.send(reply))?;
+    }
+    inbox::save(tx, &changed).await?;
+    Ok(!changed.is_empty())
+}
+
+/// A participant behind its barrier.
+pub(crate) struct Commands<P> {
+    participant: P,
+    horizon: Duration,
+}
+
+/// A command that can be handled.
+struct Asked<'a, C> {
+    record: &'a Record,
+    envelope: &'a Envelope,
+    saga: &'a SagaContext,
+    command: C,
+}
+
+impl<P: Participant> Commands<P> {
+    pub(crate) fn new(participant: P, horizon: Duration) -> Self {
+        Commands { participant, horizon }
+    }
+
+    fn read<'a>(&self, record: &'a Record) -> Result<Asked<'a, P::Command>, String> {
+        let envelope = record.envelope.as_ref().map_err(ToString::to_string)?;
+        let Some(saga) = &envelope.saga else {
+            return Err("the command does not say which saga asks".to_owned());
+        };
+        inbox::within_horizon(saga.saga_id, self.horizon)?;
+        match P::Command::decode(&envelope.kind, &record.payload) {
+            Ok(command) => Ok(Asked { record, envelope, saga, command }),
+            Err(undecodable) => Err(undecodable.to_string()),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        tx: &mut Tx<'_>,
+        asked: Vec<Asked<'_, P::Command>>,
+    ) -> Result<(), Error> {
+        let started_at = OffsetDateTime::now_utc();
+        let stored = inbox::held(tx, asked.iter().map(|asked| asked.saga.saga_id)).await?;
+        let mut steps = Steps { stored: &stored, now: HashMap::new() };
+
+        let commands: Vec<P::Command> = asked.iter().map(|asked| asked.command.clone()).collect();
+        let mut state = self.participant.load(tx, &commands).await?;
+        let mut replies = Vec::with_capacity(asked.len());
+        for Asked { record, envelope, saga, command } in asked {
+            let call = call(saga, &command);
+            let answer = match barrier::admit(steps.held(saga), call, saga.attempt) {
+                Admission::Answer(answer) => answer,
+                Admission::Wait => {
+                    steps.set(
+                        envelope,
+                        saga,
+                        barrier::after(call, saga.attempt, &Answer::Deferred),
+                    );
+                    continue;
+                }
+                Admission::NothingToUndo => {
+                    let answer = command.done();
+                    steps.set(envelope, saga, barrier::after(call, saga.attempt, &answer));
+                    answer
+                }
+                Admission::Run => {
+                    let answer = P::decide(&mut state, command);
+                    steps.set(envelope, saga, barrier::after(call, saga.attempt, &answer));
+                    answer
+                }
+            };
+            let reply = Message::reply(tx.source(), &envelope.key, saga.clone(), answer);
+            replies.extend(reply.map(|reply| (record, reply.caused_by(envelope))));
+        }
+        self.participant.save(tx, state).await?;
+        inbox::save(tx, &steps.changed()).await?;
+
+        let finished_at = OffsetDateTime::now_utc();
+        for (record, mut reply) in replies {
+            let received_at = record.received_at;
+            reply.envelope.stopwatch = Some(Stopwatch { received_at, started_at, finished_at });
+            tx.send(reply)?;
+        }
+        Ok(())
+    }
+}
+
+impl<P: Participant> Handler for Commands<P> {
+    async fn handle(&mut self, tx: &mut Tx<'_>, batch: &[Record]) -> Result<(), Error> {
+        let mut asked = Vec::with_capacity(batch.len());
+        for record in batch {
+            match self.read(record) {
+                Ok(command) => asked.push(command),
+                Err(reason) => {
+                    dead_letter::set_aside(tx, record, &reason)?;
+                    self.set_aside(tx, record, &reason).await?;
+                }
+            }
+        }
+        if asked.is_empty() { Ok(()) } else { self.run(tx, asked).await }
+    }
+
+    /// The saga must not wait for ever: a person has to look.
+    async fn set_aside(
+        &mut self,
+        tx: &mut Tx<'_>,
+        record: &Record,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let Ok(envelope) = &record.envelope else { return Ok(()) };
+        let Some(saga) = &envelope.saga else { return Ok(()) };
+        let reason = format!("{} set it aside: {reason}", tx.source());
+        let parked = Message::parked(tx.source(), &envelope.key, saga.clone(), reason);
+        tx.send(parked.caused_by(envelope))
+    }
+
+    fn ended(&mut self, committed: bool) {
+        self.participant.ended(committed);
+    }
+}
+
+/// How the steps of a batch stand: as stored, and as changed by the batch so far.
+struct Steps<'a> {
+    stored: &'a HashMap<(Uuid, String), Held>,
+    now: HashMap<(Uuid, String), Changed>,
+}
+
+impl Steps<'_> {
+    fn held(&self, saga: &SagaContext) -> Option<&Held> {
+        let step = (saga.saga_id, saga.step.clone());
+        self.now.get(&step).map(|changed| &changed.now).or_else(|| self.stored.get(&step))
+    }
+
+    fn set(&mut self, envelope: &Envelope, saga: &SagaContext, now: Held) {
+        let step = (saga.saga_id, saga.step.clone());
+        let was = self.stored.get(&step).cloned();
+        let row = inbox::Row {
+            key: envelope.key.clone(),
+            command: envelope.kind.clone(),
+            saga: saga.clone(),
+        };
+        self.now.insert(step, Changed { row, was, now });
+    }
+
+    fn changed(self) -> Vec<Changed> {
+        self.now
+            .into_values()
+            .filter(|changed| changed.was.as_ref() != Some(&changed.now))
+            .collect()
+    }
+}
+
+/// What undoes the step that the saga started with has no command to wait for: it is run like any
+/// other.
+fn call(saga: &SagaContext, command: &impl CommandSet) -> Call {
+    match saga.direction {
+        Direction::Compensate if command.is_undo() => Call::Undo,
+        Direction::Compensate | Direction::Invoke => Call::Invoke,
+    }
+}

@@ -1,0 +1,157 @@
+//! Publishes what was committed. One producer for each process; it keeps the order of each key.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{Error, Kafka, outbox::Row};
+
+/// How many records may wait for the broker. When they do, whoever publishes waits too.
+const RECORDS_IN_FLIGHT_MAX: &str = "20000";
+const KIBIBYTES_IN_FLIGHT_MAX: &str = "16384";
+/// How long to wait before a record is offered again to a full queue.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(2);
+
+/// A handle on the process's producer.
+#[derive(Clone)]
+pub struct Relay {
+    producer: Arc<ThreadedProducer<Reports>>,
+    shutdown: CancellationToken,
+}
+
+/// Whether the broker has acknowledged a batch.
+#[derive(Debug)]
+pub(crate) struct Acknowledgement {
+    outstanding: AtomicUsize,
+    lost: AtomicBool,
+}
+
+impl Relay {
+    /// Connects lazily: a broker that is away is waited for.
+    /// Once `shutdown` is cancelled, a full queue is not waited for any more.
+    pub fn start(
+        kafka: &Kafka,
+        client_id: &str,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Error> {
+        let producer = kafka
+            .client(client_id)
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // A record that is given up leaves a hole in its key's order: none is ever given up.
+            .set("message.timeout.ms", "0")
+            .set("partitioner", "murmur2_random")
+            .set("queue.buffering.max.messages", RECORDS_IN_FLIGHT_MAX)
+            .set("queue.buffering.max.kbytes", KIBIBYTES_IN_FLIGHT_MAX)
+            // Lingering adds itself to each of the nine hops of an order; batches come from commits.
+            .set("linger.ms", "0")
+            .set("socket.nagle.disable", "true")
+            .create_with_context(Reports)?;
+        Ok(Relay { producer: Arc::new(producer), shutdown })
+    }
+
+    /// Hands over committed rows in order, and waits while the queue is full: that is the
+    /// back-pressure. Blocks the calling thread, which is a lane's own.
+    pub(crate) fn publish(&self, rows: &[Row]) -> Arc<Acknowledgement> {
+        let acknowledgement = Arc::new(Acknowledgement {
+            outstanding: AtomicUsize::new(rows.len()),
+            lost: AtomicBool::new(false),
+        });
+        for row in rows {
+            self.publish_row(row, &acknowledgement);
+        }
+        metrics::counter!("outbox_published_total").increment(rows.len() as u64);
+        acknowledgement
+    }
+
+    fn publish_row(&self, row: &Row, acknowledgement: &Arc<Acknowledgement>) {
+        let mut record = BaseRecord::with_opaque_to(&row.topic, Arc::clone(acknowledgement))
+            .key(row.key.as_slice())
+            .payload(row.payload.as_slice())
+            .headers(headers(row));
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same))
+                    if !self.shutdown.is_cancelled() =>
+                {
+                    record = same;
+                    std::thread::sleep(FULL_QUEUE_PAUSE);
+                }
+                Err((error, _)) => {
+                    warn!(messaging.destination.name = %row.topic, %error, "record not accepted");
+                    acknowledgement.settle(false);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until everything is acknowledged, or for `patience`.
+    pub fn flush(&self, patience: Duration) {
+        if let Err(error) = self.producer.flush(patience) {
+            warn!(%error, "records were still unacknowledged: the next start publishes them");
+        }
+    }
+}
+
+fn headers(row: &Row) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(row.headers.len());
+    row.headers.iter().fold(empty, |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value.as_bytes()) })
+    })
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay").field("in_flight", &self.producer.in_flight_count()).finish()
+    }
+}
+
+impl Acknowledgement {
+    fn settle(&self, delivered: bool) {
+        if !delivered {
+            self.lost.store(true, Ordering::Release);
+        }
+        self.outstanding.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.outstanding.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether a record of the batch did not arrive: it has to be published again.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+}
+
+/// Hears from librdkafka what became of each record.
+struct Reports;
+
+impl ClientContext for Reports {}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Arc<Acknowledgement>;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, acknowledgement: Arc<Acknowledgement>) {
+        if let Err((error, _)) = report {
+            metrics::counter!("outbox_publish_failures_total").increment(1);
+            warn!(%error, "record not delivered: it is published again from the outbox");
+        }
+        acknowledgement.settle(report.is_ok());
+    }
+}

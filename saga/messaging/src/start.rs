@@ -1,0 +1,173 @@
+//! What a process needs to take part: where Kafka and Postgres are, who it is, and its producer.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::ClientConfig;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::{
+    Error, Handler, Participant, Subscriber, Writer, Writes,
+    consumer::{self, Handled, Membership},
+    error::chain,
+    housekeeping,
+    lane::Lane,
+    participant::Commands,
+    relay::Relay,
+    subscriber::Events,
+    topics, writer,
+};
+
+/// How many records a participant takes into one transaction.
+const BATCH_LIMIT: usize = 500;
+
+/// Where the brokers are, and how topics are made there.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// Of every topic that has to be made. A key's partition follows from it: it cannot change.
+    pub partition_count: i32,
+    /// Of every topic that has to be made; -1 is the broker's own default.
+    pub replica_count: i32,
+    /// How long records are kept; Postgres is the truth, topics are for replaying.
+    pub retention: Duration,
+}
+
+impl Kafka {
+    pub(crate) fn client(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", client_id)
+            .set("allow.auto.create.topics", "false")
+            .set("reconnect.backoff.max.ms", "1000");
+        config
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Crate, binary, consumer group and source of messages.
+    pub service: &'static str,
+    /// Tells processes of one service apart. Two with the same do not run at the same time: the
+    /// second one waits until the first is gone.
+    pub instance: String,
+    pub database_url: String,
+    pub kafka: Kafka,
+    /// Every topic that the process reads or writes, without dead letters and replies.
+    pub topics: Vec<String>,
+    /// A message older than this is set aside: whether it was handled is not known any more.
+    pub inbox_horizon: Duration,
+    /// How long published outbox rows are kept.
+    pub outbox_retention: Duration,
+    /// Told of every record that was handled, for tracing.
+    pub observe: Option<fn(&'static str, &Handled<'_>)>,
+}
+
+/// A process's part in messaging. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Messaging {
+    pub(crate) options: Arc<Options>,
+    pub(crate) db: PgPool,
+    pub(crate) relay: Relay,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Messaging {
+    /// Brings the database's messaging tables and the topics up to date.
+    pub async fn start(
+        options: Options,
+        db: PgPool,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Error> {
+        housekeeping::migrate(&db).await?;
+        housekeeping::rotate(&db, &options).await?;
+        topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
+        let client_id = format!("{}.relay.{}", options.service, options.instance);
+        let relay = Relay::start(&options.kafka, &client_id, shutdown.clone())?;
+        Ok(Messaging { options: Arc::new(options), db, relay, shutdown })
+    }
+
+    /// The service that takes part.
+    pub fn service(&self) -> &'static str {
+        self.options.service
+    }
+
+    /// Answers the commands of one participant until the process stops.
+    pub async fn participant<P: Participant>(&self, participant: P) -> Result<(), Error> {
+        let topic = <P::Command as saga_contract::CommandSet>::TOPIC;
+        let membership = self.membership("commands", vec![topic.to_owned()], BATCH_LIMIT);
+        let handler = Commands::new(participant, self.options.inbox_horizon);
+        self.checked("commands", consumer::run(self.clone(), membership, handler).await)
+    }
+
+    /// Hears the events of others until the process stops.
+    pub async fn subscriber<S: Subscriber>(&self, name: &str, subscriber: S) -> Result<(), Error> {
+        let topics = S::TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
+        let membership = self.membership(name, topics, BATCH_LIMIT);
+        let handler = Events::new(subscriber, membership.name.clone(), self.options.inbox_horizon);
+        self.checked(name, consumer::run(self.clone(), membership, handler).await)
+    }
+
+    /// Handles records with a handler of the caller's own until the process stops.
+    pub async fn consumer<H: Handler>(
+        &self,
+        name: &str,
+        topics: Vec<String>,
+        batch_limit: usize,
+        handler: H,
+    ) -> Result<(), Error> {
+        let membership = self.membership(name, topics, batch_limit);
+        self.checked(name, consumer::run(self.clone(), membership, handler).await)
+    }
+
+    /// A way to write without having been asked by a message, many requests in one transaction;
+    /// and the work itself, to be run until the process stops.
+    pub fn writer<W: Writer>(
+        &self,
+        name: &str,
+        writer: W,
+    ) -> (Writes<W>, impl Future<Output = Result<(), Error>> + use<W>) {
+        let (writes, requests) = writer::channel();
+        let lane = self.lane_name(name);
+        (writes, writer::run(self.clone(), lane, writer, requests))
+    }
+
+    /// Keeps topics, partitions and left-over outbox rows in order until the process stops.
+    pub async fn housekeeping(&self) -> Result<(), Error> {
+        housekeeping::run(self).await
+    }
+
+    /// Lets the broker acknowledge what is under way: the last thing a process does.
+    pub fn flush(&self, patience: Duration) {
+        self.relay.flush(patience);
+    }
+
+    /// `inventory-service.commands.0`: the lane in the outbox and the member in the group.
+    pub(crate) fn lane_name(&self, name: &str) -> String {
+        format!("{}.{name}.{}", self.options.service, self.options.instance)
+    }
+
+    pub(crate) async fn claim(&self, lane: &str) -> Result<Lane, Error> {
+        let Options { database_url, service, .. } = &*self.options;
+        Lane::claim(database_url, lane, service, &self.relay).await
+    }
+
+    fn membership(&self, name: &str, topics: Vec<String>, batch_limit: usize) -> Membership {
+        Membership {
+            name: self.lane_name(name),
+            group: self.options.service.to_owned(),
+            topics,
+            batch_limit,
+        }
+    }
+
+    fn checked(&self, name: &str, result: Result<(), Error>) -> Result<(), Error> {
+        if let Err(error) = &result {
+            error!(lane = self.lane_name(name), error = chain(error), "lane ended");
+        }
+        result
+    }
+}

@@ -1,0 +1,102 @@
+//! Topics are made on purpose, with a known number of partitions; the broker makes none by itself.
+
+use std::time::Duration;
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    config::FromClientConfig,
+    error::RDKafkaErrorCode,
+};
+use tracing::{info, warn};
+
+use crate::{Error, Kafka, dead_letter, message::REPLIES};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const METADATA_PATIENCE: Duration = Duration::from_secs(5);
+/// How often, and how far apart, to try a broker that does not answer yet.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The given topics, replies, and the dead letters of all of them.
+pub fn with_dead_letters(topics: &[String]) -> Vec<String> {
+    let replies = REPLIES.to_owned();
+    let alive = topics.iter().chain([&replies]);
+    alive.flat_map(|topic| [topic.clone(), dead_letter::topic(topic)]).collect()
+}
+
+/// Makes the topics that are missing. Fails when one has another number of partitions: keys would
+/// not be where they were.
+pub async fn ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        match try_ensure(kafka, names).await {
+            Err(Error::Kafka(error)) if tries < TRIES => {
+                warn!(brokers = kafka.brokers, %error, "no answer from Kafka yet");
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
+    let admin = AdminClient::<DefaultClientContext>::from_config(&kafka.client("topics"))?;
+    let known = partition_counts(kafka).await?;
+    let mut missing = Vec::new();
+    for name in names {
+        let known = known.iter().find(|(topic, _)| topic == name);
+        match known {
+            None => missing.push(name),
+            Some((_, count)) if *count == kafka.partition_count => {}
+            Some((_, count)) => return Err(wrong_count(name, *count, kafka.partition_count)),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let retention = kafka.retention.as_millis().to_string();
+    let topics: Vec<NewTopic<'_>> = missing
+        .iter()
+        .map(|name| {
+            let replicas = TopicReplication::Fixed(kafka.replica_count);
+            NewTopic::new(name, kafka.partition_count, replicas).set("retention.ms", &retention)
+        })
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    for made in admin.create_topics(&topics, &options).await? {
+        match made {
+            Ok(topic) => info!(topic, partitions = kafka.partition_count, "topic made"),
+            // Another process was quicker.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, error)) => {
+                return Err(Error::Topic(format!("topic {topic} cannot be made: {error}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of every topic the brokers have. Asking is a blocking call.
+async fn partition_counts(kafka: &Kafka) -> Result<Vec<(String, i32)>, Error> {
+    let config = kafka.client("topics");
+    let asked = tokio::task::spawn_blocking(move || {
+        let client = rdkafka::consumer::BaseConsumer::from_config(&config)?;
+        let metadata =
+            rdkafka::consumer::Consumer::fetch_metadata(&client, None, METADATA_PATIENCE)?;
+        let count = |topic: &rdkafka::metadata::MetadataTopic| {
+            (topic.name().to_owned(), topic.partitions().len() as i32)
+        };
+        Ok(metadata.topics().iter().map(count).collect())
+    });
+    asked.await.unwrap_or_else(|error| Err(Error::Panicked(error.to_string())))
+}
+
+fn wrong_count(topic: &str, has: i32, wanted: i32) -> Error {
+    Error::Topic(format!(
+        "topic {topic} has {has} partitions, this process is configured for {wanted}: keys would \
+         not be where they were. Start with --partitions {has}, or delete the topic if nothing in \
+         it is needed any more"
+    ))
+}
