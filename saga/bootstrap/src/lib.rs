@@ -1,1 +1,19 @@
-//! To be written.
+//! What every process of the system needs and no process wants to write: configuration, telemetry,
+//! the Postgres pool, the gRPC and HTTP server, and stopping.
+//! It knows no message of the shop, no saga and no topic.
+
+pub mod config;
+mod flags;
+pub mod paging;
+mod postgres;
+pub mod problem;
+mod server;
+mod stopping;
+pub mod telemetry;
+pub mod tracer;
+
+pub use flags::{Common, LogFormat};
+pub use postgres::{PostgresOptions, postgres};
+pub use problem::Problem;
+pub use server::{Health, Server, bind};
+pub use stopping::{Tasks, stop_signal};

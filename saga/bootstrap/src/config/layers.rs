@@ -1,0 +1,178 @@
+//! The settings that variables and the file give, laid under the flags as clap's defaults.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+    fmt,
+    path::PathBuf,
+};
+
+use clap::{Arg, Command, builder::Resettable};
+
+use super::{FILE_FLAG, FILE_VARIABLE, file};
+
+/// Every setting that the command or one of its subcommands reads.
+pub(super) struct Known {
+    flags: BTreeSet<String>,
+    variables: BTreeMap<String, String>,
+}
+
+/// The values by long flag.
+pub(super) struct Layers {
+    values: BTreeMap<String, Layer>,
+    /// Flags whose variable is there but empty: compose writes `SAGA_X=` for one that is not set.
+    empty_variables: BTreeSet<String>,
+}
+
+struct Layer {
+    values: Vec<OsString>,
+    origin: Origin,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    Variable(String),
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn of(command: &Command) -> Self {
+        let mut known = Self { flags: BTreeSet::new(), variables: BTreeMap::new() };
+        known.add(command);
+        known
+    }
+
+    fn add(&mut self, command: &Command) {
+        for arg in command.get_arguments() {
+            let Some(long) = arg.get_long() else { continue };
+            if let Some(variable) = arg.get_env().and_then(OsStr::to_str) {
+                self.variables.insert(variable.to_owned(), long.to_owned());
+            }
+            if long != FILE_FLAG {
+                self.flags.insert(long.to_owned());
+            }
+        }
+        for subcommand in command.get_subcommands() {
+            self.add(subcommand);
+        }
+    }
+
+    /// Reads the variables and the file; the error says what is unknown and what is known.
+    pub(super) fn collect(
+        &self,
+        args: &[OsString],
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Layers, String> {
+        let variables = self.variables(env)?;
+        let named_by_variable =
+            || variables.iter().find(|(name, _)| name == FILE_VARIABLE).map(|(_, path)| path);
+
+        let mut values = BTreeMap::new();
+        let mut empty_variables = BTreeSet::new();
+        if let Some(path) = file_flag(args).or_else(|| named_by_variable().map(OsString::as_os_str))
+            && !path.is_empty()
+        {
+            for (flag, given) in file::read(path, &self.flags)? {
+                let layer = Layer { values: given, origin: Origin::File(path.into()) };
+                values.insert(flag, layer);
+            }
+        }
+        for (name, value) in variables {
+            let Some(flag) = self.variables.get(&name) else { continue };
+            if value.is_empty() {
+                empty_variables.insert(flag.clone());
+            } else {
+                let layer = Layer { values: vec![value], origin: Origin::Variable(name) };
+                values.insert(flag.clone(), layer);
+            }
+        }
+        Ok(Layers { values, empty_variables })
+    }
+
+    fn variables(
+        &self,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Vec<(String, OsString)>, String> {
+        env.into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(name, _)| name.starts_with("SAGA_"))
+            .map(|(name, value)| {
+                if self.variables.contains_key(&name) {
+                    Ok((name, value))
+                } else {
+                    Err(file::unknown("variable", &name, self.variables.keys()))
+                }
+            })
+            .collect()
+    }
+}
+
+/// The file must be read before clap runs, so its flag is looked for by hand.
+fn file_flag(args: &[OsString]) -> Option<&OsStr> {
+    let mut args = args.iter().skip(1).take_while(|arg| *arg != "--");
+    while let Some(arg) = args.next() {
+        if arg == "--config" {
+            return args.next().map(OsString::as_os_str);
+        }
+        if let Some(path) = arg.to_str().and_then(|arg| arg.strip_prefix("--config=")) {
+            return Some(OsStr::new(path));
+        }
+    }
+    None
+}
+
+impl Layers {
+    /// The command with these values as its defaults, in subcommands too: flags stand over them.
+    pub(super) fn install(&self, mut command: Command) -> Command {
+        let args: Vec<_> = command
+            .get_arguments()
+            .filter_map(|arg| Some((arg.get_id().clone(), arg.get_long()?.to_owned())))
+            .collect();
+        for (id, long) in args {
+            command = command.mut_arg(id, |arg| self.under(arg, &long));
+        }
+        let subcommands: Vec<_> =
+            command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        for name in subcommands {
+            command = command.mut_subcommand(name, |subcommand| self.install(subcommand));
+        }
+        command
+    }
+
+    fn under(&self, arg: Arg, long: &str) -> Arg {
+        let arg =
+            if self.empty_variables.contains(long) { arg.env(Resettable::Reset) } else { arg };
+        match self.values.get(long) {
+            Some(layer) => {
+                let values: Vec<_> = layer.values.iter().map(for_ever).collect();
+                arg.required(false).default_values(values)
+            }
+            None => arg,
+        }
+    }
+
+    pub(super) fn origin(&self, flag: &str) -> Option<&Origin> {
+        self.values.get(flag).map(|layer| &layer.origin)
+    }
+
+    /// Where this value of this flag came from, if from a variable or the file.
+    pub(super) fn origin_of(&self, flag: &str, value: &str) -> Option<&Origin> {
+        let layer = self.values.get(flag)?;
+        layer.values.iter().any(|given| given == value).then_some(&layer.origin)
+    }
+}
+
+/// clap wants defaults that outlive it; there are as many as settings, once per process.
+fn for_ever(value: &OsString) -> &'static OsStr {
+    Box::leak(value.clone().into_boxed_os_str())
+}

@@ -1,0 +1,80 @@
+//! `config show`: every setting as a line that the settings file could hold, and its source.
+
+use std::ffi::OsStr;
+
+use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+
+use super::{FILE_FLAG, layers::Layers};
+
+pub(super) fn text(command: &Command, matches: &ArgMatches, layers: &Layers) -> String {
+    let lines: Vec<_> = command
+        .get_arguments()
+        .filter_map(|arg| Some((arg, arg.get_long()?)))
+        .filter(|(_, long)| !["help", "version", FILE_FLAG].contains(long))
+        .map(|(arg, long)| line(arg, long, matches, layers))
+        .collect();
+    let width = lines.iter().map(|(setting, _)| setting.len()).max().unwrap_or_default();
+    lines.iter().map(|(setting, source)| format!("{setting:width$}  # {source}\n")).collect()
+}
+
+fn line(arg: &Arg, long: &str, matches: &ArgMatches, layers: &Layers) -> (String, String) {
+    let id = arg.get_id().as_str();
+    let values: Vec<_> = matches
+        .get_raw(id)
+        .into_iter()
+        .flatten()
+        .map(|value| as_toml(&without_secrets(long, value)))
+        .collect();
+    let setting = match values.as_slice() {
+        [] => format!("# {long}"),
+        [value] => format!("{long} = {value}"),
+        values => format!("{long} = [{}]", values.join(", ")),
+    };
+    let source = match (matches.value_source(id), layers.origin(long)) {
+        (Some(ValueSource::CommandLine), _) => "flag".to_owned(),
+        (_, Some(origin)) => origin.to_string(),
+        (Some(_), None) => "default".to_owned(),
+        (None, None) => "not set".to_owned(),
+    };
+    (setting, source)
+}
+
+fn as_toml(value: &str) -> String {
+    let is_plain = value == "true" || value == "false" || value.parse::<i64>().is_ok();
+    if is_plain { value.to_owned() } else { toml::Value::from(value).to_string() }
+}
+
+/// The value with passwords, tokens and the like blotted out.
+pub(super) fn without_secrets(long: &str, value: &OsStr) -> String {
+    let value = value.to_string_lossy();
+    if SECRET_WORDS.iter().any(|word| long.contains(word)) {
+        return MASK.to_owned();
+    }
+    let (address, query) = value.split_once('?').unwrap_or((&value, ""));
+    let address = match address.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", without_password(rest)),
+        None => address.to_owned(),
+    };
+    if query.is_empty() {
+        return address;
+    }
+    let query = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if SECRET_WORDS.iter().any(|word| name.contains(word)) => {
+            format!("{name}={MASK}")
+        }
+        _ => pair.to_owned(),
+    });
+    format!("{address}?{}", query.collect::<Vec<_>>().join("&"))
+}
+
+/// `user:password@host/path` without the password, which may itself hold `@` and `/`.
+fn without_password(rest: &str) -> String {
+    let Some((user_info, host)) = rest.rsplit_once('@') else { return rest.to_owned() };
+    match user_info.split_once(':') {
+        Some((user, _)) => format!("{user}:{MASK}@{host}"),
+        None => rest.to_owned(),
+    }
+}
+
+const MASK: &str = "***";
+const SECRET_WORDS: [&str; 3] = ["password", "secret", "token"];

@@ -1,0 +1,186 @@
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::Parser;
+
+use super::{Resolved, resolve};
+use crate::Common;
+
+#[derive(Debug, Parser)]
+#[command(name = "order-service")]
+struct Settings {
+    #[command(flatten)]
+    common: Common,
+    #[arg(long, env = "SAGA_DATABASE_URL")]
+    database_url: String,
+    #[arg(long, env = "SAGA_PEERS", value_delimiter = ',')]
+    peers: Vec<String>,
+}
+
+const DATABASE: &str = "--database-url=postgres://app:s3cret@db/order";
+
+fn outcome(args: &[&str], env: &[(&str, &str)]) -> Result<Resolved<Settings>, String> {
+    let args = std::iter::once("order-service").chain(args.iter().copied());
+    let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    resolve(args.map(OsString::from).collect(), env).map_err(|error| error.to_string())
+}
+
+fn settings(args: &[&str], env: &[(&str, &str)]) -> Settings {
+    match outcome(args, env).unwrap() {
+        Resolved::Settings(settings) => settings,
+        Resolved::Shown(text) => panic!("shown instead of parsed: {text}"),
+    }
+}
+
+fn shown(args: &[&str], env: &[(&str, &str)]) -> String {
+    match outcome(args, env).unwrap() {
+        Resolved::Shown(text) => text,
+        Resolved::Settings(settings) => panic!("parsed instead of shown: {settings:?}"),
+    }
+}
+
+fn refusal(args: &[&str], env: &[(&str, &str)]) -> String {
+    outcome(args, env).map(|_| ()).unwrap_err()
+}
+
+/// A settings file that lives as long as the test.
+struct File(PathBuf);
+
+impl File {
+    fn with(text: &str) -> Self {
+        let name = std::thread::current().name().unwrap().replace("::", "-");
+        let path = std::env::temp_dir().join(format!("{name}-{}.toml", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn flag(&self) -> String {
+        format!("--config={}", self.0.display())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_flag_stands_over_a_variable_over_the_file_over_the_default() {
+    let file = File::with("partitions = 7\nkafka = 'file:1'\ninstance = 'file'");
+    let env = [("SAGA_PARTITIONS", "8"), ("SAGA_KAFKA", "env:1"), ("HOME", "/nowhere")];
+
+    let settings = settings(&[DATABASE, &file.flag(), "--partitions", "9"], &env);
+
+    assert_eq!(settings.common.partitions, 9);
+    assert_eq!(settings.common.kafka, "env:1");
+    assert_eq!(settings.common.instance, "file");
+    assert_eq!(settings.common.shutdown_deadline, Duration::from_secs(10));
+}
+
+#[test]
+fn the_file_gives_required_settings_switches_and_lists() {
+    let file = File::with(
+        "database-url = 'postgres://db/order'\nallow-unsafe-postgres = true\npeers = ['a', 'b']\n\
+         otlp-endpoint = 'http://collector:4317'\nshutdown-deadline = 2.5",
+    );
+    let path = file.0.to_str().unwrap();
+
+    let settings = settings(&[], &[("SAGA_CONFIG", path)]);
+
+    assert_eq!(settings.database_url, "postgres://db/order");
+    assert!(settings.common.allow_unsafe_postgres);
+    assert_eq!(settings.peers, ["a", "b"]);
+    assert_eq!(settings.common.otlp_endpoint.as_deref(), Some("http://collector:4317"));
+    assert_eq!(settings.common.shutdown_deadline, Duration::from_millis(2500));
+}
+
+#[test]
+fn a_switch_and_a_list_can_be_variables() {
+    let env = [("SAGA_ALLOW_UNSAFE_POSTGRES", "true"), ("SAGA_PEERS", "a,b")];
+    let settings = settings(&[DATABASE], &env);
+    assert!(settings.common.allow_unsafe_postgres);
+    assert_eq!(settings.peers, ["a", "b"]);
+}
+
+#[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let env = [("SAGA_KAFKA", ""), ("SAGA_OTLP_ENDPOINT", ""), ("SAGA_CONFIG", "")];
+    let settings = settings(&[DATABASE], &env);
+    assert_eq!(settings.common.kafka, "127.0.0.1:9092");
+    assert_eq!(settings.common.otlp_endpoint, None);
+}
+
+#[test]
+fn an_unknown_variable_is_refused_with_the_one_that_was_meant() {
+    let refusal = refusal(&[DATABASE], &[("SAGA_PARTITION", "8")]);
+    assert!(
+        refusal.contains("unknown variable 'SAGA_PARTITION'; did you mean 'SAGA_PARTITIONS'?"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("SAGA_DATABASE_URL"), "{refusal}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_file_and_the_known_ones() {
+    let file = File::with("log_format = 'json'");
+    let refusal = refusal(&[DATABASE, &file.flag()], &[]);
+    assert!(refusal.contains("unknown key 'log_format'; did you mean 'log-format'?"), "{refusal}");
+    assert!(refusal.contains(file.0.to_str().unwrap()), "{refusal}");
+    assert!(refusal.contains("known: allow-unsafe-postgres, database-url"), "{refusal}");
+}
+
+#[test]
+fn a_bad_value_names_its_source() {
+    let from_variable = refusal(&[DATABASE], &[("SAGA_PARTITIONS", "none")]);
+    assert!(from_variable.contains("'none'"), "{from_variable}");
+    assert!(from_variable.contains("set by variable SAGA_PARTITIONS"), "{from_variable}");
+
+    let file = File::with("log-format = 'xml'");
+    let from_file = refusal(&[DATABASE, &file.flag()], &[]);
+    assert!(from_file.contains("set by file"), "{from_file}");
+}
+
+#[test]
+fn a_file_that_is_missing_or_broken_is_refused() {
+    let missing = refusal(&[DATABASE, "--config", "/nowhere/saga.toml"], &[]);
+    assert!(missing.contains("cannot read the settings file '/nowhere/saga.toml'"), "{missing}");
+
+    let broken = File::with("kafka = ");
+    let broken = refusal(&[DATABASE, &broken.flag()], &[]);
+    assert!(broken.contains("is not TOML"), "{broken}");
+}
+
+#[test]
+fn a_file_that_is_not_flat_is_refused() {
+    let nested = File::with("[kafka]\nbrokers = 'a'");
+    let nested = refusal(&[DATABASE, &nested.flag()], &[]);
+    assert!(nested.contains("key 'kafka' is a table"), "{nested}");
+}
+
+#[test]
+fn config_show_prints_values_with_their_source_and_no_secrets() {
+    let file = File::with("instance = 'a'\notlp-endpoint = 'http://u:p@w@collector?token=x&y=z'");
+    let args = [DATABASE, &file.flag(), "config", "show"];
+
+    let shown = shown(&args, &[("SAGA_PARTITIONS", "8")]);
+
+    let lines: Vec<_> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let path = file.0.display();
+    for expected in [
+        "kafka = \"127.0.0.1:9092\" # default".to_owned(),
+        "partitions = 8 # variable SAGA_PARTITIONS".to_owned(),
+        format!("instance = \"a\" # file {path}"),
+        format!("otlp-endpoint = \"http://u:***@collector?token=***&y=z\" # file {path}"),
+        "database-url = \"postgres://app:***@db/order\" # flag".to_owned(),
+        "# peers # not set".to_owned(),
+    ] {
+        assert!(lines.contains(&expected), "{expected} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn config_show_works_while_a_required_setting_is_missing() {
+    assert!(shown(&["config", "show"], &[]).contains("# database-url"));
+    assert!(refusal(&[], &[]).contains("--database-url"));
+}

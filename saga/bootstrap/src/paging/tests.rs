@@ -1,0 +1,48 @@
+use super::{decode, encode, page_size};
+use crate::Problem;
+
+const FILTERS: (&str, Option<&str>) = ("customer-1", Some("CONFIRMED"));
+
+fn is_refused<T: std::fmt::Debug>(result: Result<T, Problem>, field: &str) {
+    match result {
+        Err(Problem::InvalidArgument { violations, .. }) => assert_eq!(violations[0].0, field),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_token_gives_its_cursor_back() {
+    let token = encode(&FILTERS, &(1_700_000_000_i64, "ä 7")).unwrap();
+    let cursor: Option<(i64, String)> = decode(&token, &FILTERS).unwrap();
+    assert_eq!(cursor, Some((1_700_000_000, "ä 7".to_owned())));
+}
+
+#[test]
+fn no_token_is_the_first_page() {
+    assert_eq!(decode::<_, i64>("", &FILTERS).unwrap(), None);
+}
+
+#[test]
+fn a_token_of_other_filters_is_refused() {
+    let token = encode(&FILTERS, &7).unwrap();
+    is_refused(decode::<_, i64>(&token, &("customer-2", None::<&str>)), "page_token");
+}
+
+#[test]
+fn a_malformed_token_is_refused() {
+    let token = encode(&FILTERS, &7).unwrap();
+    for broken in
+        ["x", "zz", "7b", "ää", &token[2..], &token[..token.len() - 1], &"00".repeat(9000)]
+    {
+        is_refused(decode::<_, i64>(broken, &FILTERS), "page_token");
+    }
+    is_refused(decode::<_, String>(&token, &FILTERS), "page_token");
+}
+
+#[test]
+fn page_sizes_have_a_default_and_a_limit() {
+    assert_eq!(page_size(0).unwrap(), 50);
+    assert_eq!(page_size(7).unwrap(), 7);
+    assert_eq!(page_size(i32::MAX).unwrap(), 1000);
+    is_refused(page_size(-1), "page_size");
+}

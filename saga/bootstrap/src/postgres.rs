@@ -1,0 +1,117 @@
+//! The connection pool of a process, on a Postgres that keeps what it has acknowledged.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::Instant;
+
+/// Which Postgres, and how much of it.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database`
+    pub url: String,
+    pub max_connections: u32,
+    /// Accept a server with `fsync` or `full_page_writes` off, as throw-away test clusters have.
+    pub allow_unsafe: bool,
+}
+
+/// Connects a pool; waits for a server that is just starting.
+///
+/// # Errors
+/// An unreadable URL, a server that refuses or does not answer for 20 s, or one that can lose
+/// committed data.
+pub async fn postgres(options: &PostgresOptions) -> anyhow::Result<PgPool> {
+    let connect: PgConnectOptions =
+        options.url.parse().context("the Postgres URL cannot be read; write it like 'postgres://user:password@127.0.0.1:5432/order'")?;
+    let connect = if connect.get_application_name().is_none() {
+        connect.application_name(&program_name())
+    } else {
+        connect
+    };
+    let place = format!(
+        "{}:{}/{}",
+        connect.get_host(),
+        connect.get_port(),
+        connect.get_database().unwrap_or_default()
+    );
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // sqlx 0.9.0 forgets a BEGIN whose future was dropped (sqlx#4393), and the next
+                // borrower's writes would vanish with it. BEGIN keeps the usual, clean case free
+                // of "there is no transaction in progress" in the server's log.
+                sqlx::raw_sql("BEGIN; ROLLBACK").execute(connection).await?;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(connect);
+
+    answered(&pool).await.with_context(|| format!("connecting to Postgres at {place}"))?;
+    if !options.allow_unsafe {
+        refuse_unsafe(&pool).await.with_context(|| format!("checking Postgres at {place}"))?;
+    }
+    Ok(pool)
+}
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn program_name() -> String {
+    let program = std::env::current_exe().ok();
+    let name = program.as_deref().and_then(|path| path.file_name()?.to_str());
+    name.unwrap_or("saga").to_owned()
+}
+
+async fn answered(pool: &PgPool) -> anyhow::Result<()> {
+    let give_up_at = Instant::now() + START_DEADLINE;
+    let mut is_first = true;
+    loop {
+        match sqlx::raw_sql("SELECT").execute(pool).await {
+            Ok(_) => return Ok(()),
+            Err(error) if !may_be_starting(&error) || Instant::now() > give_up_at => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                if std::mem::take(&mut is_first) {
+                    tracing::info!(%error, give_up_after = ?START_DEADLINE, "waiting for Postgres");
+                }
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        }
+    }
+}
+
+const START_DEADLINE: Duration = Duration::from_secs(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+fn may_be_starting(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+        || error
+            .as_database_error()
+            .is_some_and(|error| error.code().as_deref() == Some(CANNOT_CONNECT_NOW))
+}
+
+const CANNOT_CONNECT_NOW: &str = "57P03";
+
+async fn refuse_unsafe(pool: &PgPool) -> anyhow::Result<()> {
+    let off: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM pg_settings
+         WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name",
+    )
+    .fetch_all(pool)
+    .await?;
+    if !off.is_empty() {
+        bail!(
+            "{} is off, so that a crash can lose committed orders: turn it on in postgresql.conf, \
+             or pass --allow-unsafe-postgres for data that may be lost",
+            off.join(" and ")
+        );
+    }
+    Ok(())
+}

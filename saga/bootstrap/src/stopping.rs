@@ -1,0 +1,137 @@
+//! How a process ends: the signals that ask for it, and the parts that stop together.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use anyhow::{Context, anyhow};
+use futures::{FutureExt, future::BoxFuture};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A deliberate set of concurrent parts of a process: when one ends or fails, or the token is
+/// cancelled, all are told to stop.
+pub struct Tasks {
+    shutdown: CancellationToken,
+    deadline: Duration,
+    parts: Vec<(&'static str, BoxFuture<'static, anyhow::Result<()>>)>,
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.parts.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Tasks").field("parts", &names).finish_non_exhaustive()
+    }
+}
+
+impl Tasks {
+    /// Parts watch `shutdown` and have `deadline` to end once it is cancelled.
+    pub fn new(shutdown: CancellationToken, deadline: Duration) -> Self {
+        Self { shutdown, deadline, parts: Vec::new() }
+    }
+
+    /// Adds a part; it runs from [`Tasks::until_stopped`] on.
+    pub fn run(
+        mut self,
+        name: &'static str,
+        part: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> Self {
+        self.parts.push((name, part.boxed()));
+        self
+    }
+
+    /// Runs all parts until the last has ended.
+    ///
+    /// # Errors
+    /// The first failure or panic of a part, with its name; or which parts did not end in time
+    /// (they are dropped where they stand).
+    pub async fn until_stopped(self) -> anyhow::Result<()> {
+        let mut running: Vec<_> = self.parts.iter().map(|(name, _)| *name).collect();
+        let mut parts = JoinSet::new();
+        for (name, part) in self.parts {
+            parts.spawn(async move { (name, outcome(name, part).await) });
+        }
+
+        let mut first_failure = None;
+        let mut deadline = std::pin::pin!(async {
+            self.shutdown.cancelled().await;
+            tokio::time::sleep(self.deadline).await;
+        });
+        loop {
+            let ended = tokio::select! {
+                ended = parts.join_next() => ended,
+                () = &mut deadline => {
+                    tracing::error!(?running, deadline = ?self.deadline, "did not stop in time");
+                    let late = anyhow!("did not stop within {:?}: {}", self.deadline, running.join(", "));
+                    return Err(first_failure.unwrap_or(late));
+                }
+            };
+            let Some(ended) = ended else { break };
+            let (name, result) = ended.context("joining a part of the process")?;
+            running.retain(|still| *still != name);
+            match result {
+                Ok(()) => tracing::debug!(part = name, "ended"),
+                Err(error) => {
+                    tracing::error!(part = name, error = format!("{error:#}"), "failed");
+                    first_failure.get_or_insert(error);
+                }
+            }
+            self.shutdown.cancel();
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+}
+
+async fn outcome(
+    name: &'static str,
+    part: BoxFuture<'static, anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    match AssertUnwindSafe(part).catch_unwind().await {
+        Ok(result) => result.context(name),
+        Err(panic) => Err(anyhow!("{name}: panicked: {}", panic_text(&*panic))),
+    }
+}
+
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let literal = panic.downcast_ref::<&str>().copied();
+    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// A token that SIGINT or SIGTERM cancels. A second signal ends the process at once.
+///
+/// Call it inside the runtime, before work starts.
+pub fn stop_signal() -> CancellationToken {
+    let stop = CancellationToken::new();
+    for (kind, name) in [(SignalKind::interrupt(), "SIGINT"), (SignalKind::terminate(), "SIGTERM")]
+    {
+        match signal(kind) {
+            Ok(mut signals) => {
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    while signals.recv().await.is_some() {
+                        told_to_stop(&stop, kind, name);
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%error, signal = name, "cannot be caught"),
+        }
+    }
+    stop
+}
+
+#[expect(clippy::exit, reason = "the second signal asks for just that")]
+fn told_to_stop(stop: &CancellationToken, kind: SignalKind, name: &str) {
+    if stop.is_cancelled() {
+        tracing::warn!(signal = name, "ending at once");
+        std::process::exit(SIGNAL_EXIT_BASE + kind.as_raw_value());
+    }
+    tracing::info!(signal = name, "stopping; send it again to end at once");
+    stop.cancel();
+}
+
+/// What shells add to a signal's number.
+const SIGNAL_EXIT_BASE: i32 = 128;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio_util::sync::CancellationToken;
+
+use super::Tasks;
+
+const SOON: Duration = Duration::from_millis(50);
+const LATER: Duration = Duration::from_secs(60);
+
+async fn until(stop: CancellationToken) -> anyhow::Result<()> {
+    stop.cancelled().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_part_that_ends_stops_the_others() {
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new(stop.clone(), LATER)
+        .run("short", async { Ok(()) })
+        .run("long", until(stop.clone()));
+    tasks.until_stopped().await.unwrap();
+    assert!(stop.is_cancelled());
+}
+
+#[tokio::test]
+async fn the_first_failure_is_the_answer_after_all_have_stopped() {
+    let stop = CancellationToken::new();
+    let after_stop = stop.clone();
+    let tasks = Tasks::new(stop.clone(), LATER).run("relay", async { bail!("no broker") }).run(
+        "api",
+        async move {
+            after_stop.cancelled().await;
+            bail!("follows from the first")
+        },
+    );
+    let error = tasks.until_stopped().await.unwrap_err();
+    assert_eq!(format!("{error:#}"), "relay: no broker");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure() {
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new(stop.clone(), LATER)
+        .run("relay", async { panic!("lost {}", "count") })
+        .run("api", until(stop));
+    let error = tasks.until_stopped().await.unwrap_err();
+    assert_eq!(format!("{error:#}"), "relay: panicked: lost count");
+}
+
+#[tokio::test]
+async fn a_part_that_does_not_stop_is_named_and_left() {
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new(stop.clone(), SOON)
+        .run("stubborn", std::future::pending())
+        .run("api", until(stop.clone()));
+    stop.cancel();
+    let error = tasks.until_stopped().await.unwrap_err();
+    assert_eq!(format!("{error:#}"), "did not stop within 50ms: stubborn");
+}
