@@ -1,0 +1,62 @@
+//! Servers of an earlier process of ours that outlived it, found through the process id they left in
+//! their data folder.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Ends the process named in the first line of `pid_file`, provided that its command line mentions
+/// `data_dir`: after a reboot the number may be anybody's. Blocks until it is gone.
+pub(crate) fn stop(pid_file: &Path, data_dir: &Path, signal: Signal) {
+    let Some(pid) = pid_in(pid_file) else { return };
+    if runs_on(pid, data_dir) {
+        tracing::warn!(%pid, folder = %data_dir.display(), "ending a server left by an earlier process");
+        let _ = kill(pid, signal);
+        if !gone(pid, PATIENCE) {
+            let _ = kill(pid, Signal::SIGKILL);
+            gone(pid, PATIENCE);
+        }
+    } else if kill(pid, None).is_ok() {
+        // The number belongs to somebody else by now, and Postgres would take him for its twin.
+        let _ = fs::remove_file(pid_file);
+    }
+}
+
+fn pid_in(pid_file: &Path) -> Option<Pid> {
+    let content = fs::read_to_string(pid_file).ok()?;
+    let pid = content.lines().next()?.trim().parse::<i32>().ok()?;
+    (pid > 1).then_some(Pid::from_raw(pid))
+}
+
+fn runs_on(pid: Pid, data_dir: &Path) -> bool {
+    let data_dir = data_dir.to_string_lossy();
+    command_line(pid).is_some_and(|line| line.contains(data_dir.as_ref()))
+}
+
+fn command_line(pid: Pid) -> Option<String> {
+    if let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) {
+        return Some(String::from_utf8_lossy(&line).into_owned());
+    }
+    let pid = pid.to_string();
+    let listed =
+        std::process::Command::new("ps").args(["-o", "args=", "-p", &pid]).output().ok()?;
+    Some(String::from_utf8_lossy(&listed.stdout).into_owned())
+}
+
+fn gone(pid: Pid, patience: Duration) -> bool {
+    let started = Instant::now();
+    while kill(pid, None).is_ok() {
+        if started.elapsed() > patience {
+            return false;
+        }
+        thread::sleep(GLANCE);
+    }
+    true
+}
