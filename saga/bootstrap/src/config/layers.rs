@@ -7,7 +7,10 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{Arg, Command, builder::Resettable};
+use clap::{
+    Arg, ArgAction, Command,
+    builder::{BoolishValueParser, Resettable},
+};
 
 use super::{FILE_FLAG, FILE_VARIABLE, file};
 
@@ -152,6 +155,11 @@ impl Layers {
     fn under(&self, arg: Arg, long: &str) -> Arg {
         let arg =
             if self.empty_variables.contains(long) { arg.env(Resettable::Reset) } else { arg };
+        let arg = if matches!(arg.get_action(), ArgAction::SetTrue) {
+            arg.value_parser(BoolishValueParser::new())
+        } else {
+            arg
+        };
         match self.values.get(long) {
             Some(layer) => {
                 let values: Vec<_> = layer.values.iter().map(for_ever).collect();

@@ -96,10 +96,12 @@ fn the_file_gives_required_settings_switches_and_lists() {
 
 #[test]
 fn a_switch_and_a_list_can_be_variables() {
-    let env = [("SAGA_ALLOW_UNSAFE_POSTGRES", "true"), ("SAGA_PEERS", "a,b")];
-    let settings = settings(&[DATABASE], &env);
-    assert!(settings.common.allow_unsafe_postgres);
-    assert_eq!(settings.peers, ["a", "b"]);
+    for (text, expected) in [("true", true), ("1", true), ("no", false)] {
+        let env = [("SAGA_ALLOW_UNSAFE_POSTGRES", text), ("SAGA_PEERS", "a,b")];
+        let settings = settings(&[DATABASE], &env);
+        assert_eq!(settings.common.allow_unsafe_postgres, expected);
+        assert_eq!(settings.peers, ["a", "b"]);
+    }
 }
 
 #[test]

@@ -143,3 +143,6 @@ fn measure(method: &Method, response: &Response, duration: Duration) {
     metrics::histogram!("grpc_request_duration_seconds", "method" => path())
         .record(duration.as_secs_f64());
 }
+
+#[cfg(test)]
+mod tests;

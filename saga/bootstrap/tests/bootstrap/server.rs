@@ -218,6 +218,17 @@ async fn the_callers_deadline_is_kept() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_at_the_callers_deadline() {
+    let running = Running::start().await;
+    let mut request = Request::new(HealthCheckRequest { service: PAYMENT_SERVICE.to_owned() });
+    request.metadata_mut().insert("grpc-timeout", "50m".parse().unwrap());
+    let mut watch =
+        HealthClient::new(running.channel.clone()).watch(request).await.unwrap().into_inner();
+    watch.message().await.unwrap().unwrap();
+    assert_eq!(watch.message().await.unwrap_err().code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
 async fn stopping_lets_requests_end_and_ends_streams() {
     let running = Running::start_as(|server| server.shutdown_deadline(LONG)).await;
     let request = HealthCheckRequest { service: PAYMENT_SERVICE.to_owned() };
