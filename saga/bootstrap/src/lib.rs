@@ -1,10 +1,11 @@
 //! What every process of the system needs and no process wants to write: configuration, telemetry,
 //! the Postgres pool, the gRPC and HTTP server, and stopping.
-//! It knows no message of the shop, no saga and no topic.
+//! It knows no message of the shop and no saga.
 
 pub mod config;
 mod flags;
 pub mod paging;
+mod participation;
 mod postgres;
 pub mod problem;
 mod server;

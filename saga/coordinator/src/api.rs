@@ -1,0 +1,275 @@
+//! gRPC: where sagas stand, and what operators may do about it.
+
+use std::{future::Future, sync::Arc};
+
+use bootstrap::{Problem, paging};
+use messaging::{Writes, writer::NotWritten};
+use proto::saga::{self as pb, saga_service_server::SagaService};
+use saga_core::{Registry, Verb};
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::{
+    movements::Movements,
+    operator::{Ask, Done, Intervention, Operator},
+    queries::{self, Filter},
+    view, watch,
+};
+
+/// What an operator may write, in characters.
+const TEXT_MAX: usize = 1_000;
+
+/// Serves `saga.v1.SagaService`.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) db: PgPool,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) movements: Movements,
+    pub(crate) operator: Writes<Operator>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl SagaService for Api {
+    type WatchSagasStream = ReceiverStream<Result<pb::WatchSagasResponse, Status>>;
+
+    async fn get_saga(
+        &self,
+        request: Request<pb::GetSagaRequest>,
+    ) -> Result<Response<pb::GetSagaResponse>, Status> {
+        let id = required("id", request.into_inner().id)?;
+        let (db, registry) = (self.db.clone(), Arc::clone(&self.registry));
+        detached(async move {
+            let found = queries::find(&db, &id).await?.ok_or_else(|| unknown(&id))?;
+            let journal = queries::journal(&db, found.id).await?;
+            let instance = &found.instance;
+            let steps = found.saga(&registry).map(|saga| view::steps(saga.definition(), instance));
+            Ok(pb::GetSagaResponse {
+                saga: Some(view::saga(&found.times(), found.id, &found.key, instance)),
+                steps: steps.unwrap_or_default(),
+                journal: journal.into_iter().map(view::entry).collect(),
+                data_json: instance.data.to_string(),
+            })
+        })
+        .await
+    }
+
+    async fn list_sagas(
+        &self,
+        request: Request<pb::ListSagasRequest>,
+    ) -> Result<Response<pb::ListSagasResponse>, Status> {
+        let request = request.into_inner();
+        let page_size = paging::page_size(request.page_size)?;
+        let filter = filter(&request)?;
+        let before: Option<Uuid> = paging::decode(&request.page_token, &filter)?;
+        let db = self.db.clone();
+        detached(async move {
+            let mut found = queries::list(&db, &filter, before, page_size + 1).await?;
+            let more = found.len() as i64 > page_size;
+            found.truncate(usize::try_from(page_size).unwrap_or_default());
+            let next_page_token = match found.last() {
+                Some(last) if more => paging::encode(&filter, &last.id)?,
+                Some(_) | None => String::new(),
+            };
+            let saga = |found: &queries::Found| {
+                view::saga(&found.times(), found.id, &found.key, &found.instance)
+            };
+            Ok(pb::ListSagasResponse { sagas: found.iter().map(saga).collect(), next_page_token })
+        })
+        .await
+    }
+
+    async fn watch_sagas(
+        &self,
+        request: Request<pb::WatchSagasRequest>,
+    ) -> Result<Response<Self::WatchSagasStream>, Status> {
+        let pb::WatchSagasRequest { id, ended_only, definition } = request.into_inner();
+        let (sender, receiver) = mpsc::channel(watch::WAITING_MAX);
+        let (movements, shutdown) = (self.movements.clone(), self.shutdown.clone());
+        if id.is_empty() {
+            let wanted = watch::Wanted { ended_only, definition };
+            tokio::spawn(watch::all(movements, wanted, sender, shutdown));
+        } else {
+            let (db, wanted) = (self.db.clone(), id.clone());
+            detached(async move {
+                queries::find(&db, &wanted).await?.ok_or_else(|| unknown(&wanted))?;
+                Ok(())
+            })
+            .await?;
+            tokio::spawn(watch::one(self.db.clone(), movements, id, sender, shutdown));
+        }
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_definitions(
+        &self,
+        _: Request<pb::ListDefinitionsRequest>,
+    ) -> Result<Response<pb::ListDefinitionsResponse>, Status> {
+        let summary =
+            |saga| view::definition(saga, self.registry.is_current(saga.version()));
+        let definitions = self.registry.sagas().map(summary).collect();
+        Ok(Response::new(pb::ListDefinitionsResponse { definitions }))
+    }
+
+    async fn cancel_saga(
+        &self,
+        request: Request<pb::CancelSagaRequest>,
+    ) -> Result<Response<pb::InterveneResponse>, Status> {
+        let pb::CancelSagaRequest { id, by, reason, request_id } = request.into_inner();
+        self.intervene(Verb::Cancel, id, by, reason, request_id).await
+    }
+
+    async fn pause_saga(
+        &self,
+        request: Request<pb::PauseSagaRequest>,
+    ) -> Result<Response<pb::InterveneResponse>, Status> {
+        let pb::PauseSagaRequest { id, by, reason, request_id } = request.into_inner();
+        self.intervene(Verb::Pause, id, by, reason, request_id).await
+    }
+
+    async fn resume_saga(
+        &self,
+        request: Request<pb::ResumeSagaRequest>,
+    ) -> Result<Response<pb::InterveneResponse>, Status> {
+        let pb::ResumeSagaRequest { id, by, reason, request_id } = request.into_inner();
+        self.intervene(Verb::Resume, id, by, reason, request_id).await
+    }
+
+    async fn retry_step(
+        &self,
+        request: Request<pb::RetryStepRequest>,
+    ) -> Result<Response<pb::InterveneResponse>, Status> {
+        let pb::RetryStepRequest { id, by, reason, request_id } = request.into_inner();
+        self.intervene(Verb::Retry, id, by, reason, request_id).await
+    }
+
+    async fn skip_step(
+        &self,
+        request: Request<pb::SkipStepRequest>,
+    ) -> Result<Response<pb::InterveneResponse>, Status> {
+        let pb::SkipStepRequest { id, by, reason, request_id, step, reply } = request.into_inner();
+        let step = required("step", step)?;
+        self.intervene(Verb::Skip { step, reply }, id, by, reason, request_id).await
+    }
+
+    async fn resolve_saga(
+        &self,
+        request: Request<pb::ResolveSagaRequest>,
+    ) -> Result<Response<pb::InterveneResponse>, Status> {
+        let pb::ResolveSagaRequest { id, by, reason, request_id } = request.into_inner();
+        self.intervene(Verb::Resolve, id, by, reason, request_id).await
+    }
+}
+
+impl Api {
+    async fn intervene(
+        &self,
+        verb: Verb,
+        id: String,
+        by: String,
+        reason: String,
+        request_id: String,
+    ) -> Result<Response<pb::InterveneResponse>, Status> {
+        let wanted = Intervention {
+            id: required("id", id)?,
+            verb,
+            by: required("by", by)?,
+            reason: required("reason", reason)?,
+            request_id: required("request_id", request_id)?,
+        };
+        let (id, request_id) = (wanted.id.clone(), wanted.request_id.clone());
+        let done = self.operator.write(Ask::Intervene(wanted)).await.map_err(not_written)?;
+        let db = self.db.clone();
+        detached(async move {
+            let saga_id = match done {
+                Done::Intervened(saga_id) => saga_id.to_string(),
+                Done::NotFound => return Err(unknown(&id)),
+                Done::NotAllowed(why) => {
+                    let description = format!("{why}: see where it stands with `saga show {id}`");
+                    return Err(Problem::FailedPrecondition { reason: "NOT_ALLOWED", description });
+                }
+                Done::RequestIdReused => {
+                    return Err(Problem::AlreadyExists {
+                        reason: "REQUEST_ID_REUSED",
+                        resource_type: "request",
+                        name: request_id,
+                        description: "it was used for another saga: choose a new one".to_owned(),
+                    });
+                }
+                Done::Woken(_) => return Err(Problem::internal("an answer to another question")),
+            };
+            let found = queries::find(&db, &saga_id).await?.ok_or_else(|| unknown(&saga_id))?;
+            let saga = view::saga(&found.times(), found.id, &found.key, &found.instance);
+            Ok(pb::InterveneResponse { saga: Some(saga) })
+        })
+        .await
+    }
+}
+
+/// Runs database work to its end, also when the caller goes away meanwhile.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<Response<T>, Status> {
+    match tokio::spawn(work).await {
+        Ok(result) => Ok(Response::new(result?)),
+        Err(error) => Err(Problem::internal(error).into()),
+    }
+}
+
+fn required(field: &str, text: String) -> Result<String, Problem> {
+    let length = text.chars().count();
+    if text.trim().is_empty() {
+        return Err(Problem::invalid(field, "must be given"));
+    }
+    if length > TEXT_MAX || text.contains('\0') {
+        return Err(Problem::invalid(
+            field,
+            format!("has {length} characters, {TEXT_MAX} are allowed, and none may be NUL"),
+        ));
+    }
+    Ok(text)
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::NotFound { resource_type: "saga", name: id.to_owned() }
+}
+
+fn filter(request: &pb::ListSagasRequest) -> Result<Filter, Problem> {
+    let mut statuses = Vec::with_capacity(request.statuses.len());
+    for status in &request.statuses {
+        let known = pb::SagaStatus::try_from(*status).ok().and_then(view::label);
+        let Some(label) = known else {
+            return Err(Problem::invalid("statuses", format!("has no status {status}")));
+        };
+        statuses.push(label);
+    }
+    let texts = [&request.definition, &request.key, &request.step, &request.error];
+    if texts.iter().any(|text| text.len() > TEXT_MAX || text.contains('\0')) {
+        return Err(Problem::invalid("filters", "must be short and without NUL characters"));
+    }
+    Ok(Filter {
+        statuses,
+        definition: request.definition.clone(),
+        key: request.key.clone(),
+        step: request.step.clone(),
+        error: request.error.clone(),
+        started_after: request.started_after.map(|at| at.seconds),
+        started_before: request.started_before.map(|at| at.seconds),
+        quiet_for: request.quiet_for.map(|duration| duration.seconds),
+    })
+}
+
+fn not_written(error: NotWritten) -> Problem {
+    let retry_after = std::time::Duration::from_millis(200);
+    match error {
+        NotWritten::Busy => Problem::Busy { retry_after },
+        NotWritten::Stopping | NotWritten::Unavailable(_) => {
+            Problem::Unavailable { description: error.to_string(), retry_after }
+        }
+        NotWritten::Failed(_) => Problem::internal(error),
+    }
+}

@@ -1,0 +1,11 @@
+//! Runs the saga coordinator.
+
+use bootstrap::{config, stop_signal, telemetry};
+use saga_coordinator::Config;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let config: Config = config::parse();
+    let _telemetry = telemetry::init("saga-coordinator", &config.common)?;
+    saga_coordinator::run(config, stop_signal()).await
+}

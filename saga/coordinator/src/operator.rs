@@ -1,0 +1,159 @@
+//! What is not an answer: deadlines that pass, sagas that are quiet, and operators.
+
+use std::{sync::Arc, time::Duration};
+
+use messaging::{Error, Tx, Writer, Writes};
+use saga_core::{Happened, Unmoved, Verb};
+use sqlx::{query_scalar, query};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    movements::{Moved, Movements},
+    store,
+    turns::{Rules, Source, Turns},
+};
+
+/// How often to look for what is due.
+const TICK: Duration = Duration::from_millis(100);
+/// Sagas that are looked at in one transaction.
+const DUE_MAX: i64 = 500;
+
+/// A request to the operator's lane.
+#[derive(Debug, Clone)]
+pub(crate) enum Ask {
+    /// Look for what is due.
+    Wake,
+    Intervene(Intervention),
+}
+
+/// What an operator wants.
+#[derive(Debug, Clone)]
+pub(crate) struct Intervention {
+    /// The saga's id, or its business key.
+    pub(crate) id: String,
+    pub(crate) verb: Verb,
+    pub(crate) by: String,
+    pub(crate) reason: String,
+    /// The same id twice is done once.
+    pub(crate) request_id: String,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Done {
+    /// So many sagas were looked at.
+    Woken(usize),
+    /// It is done, now or by an earlier request of the same id.
+    Intervened(Uuid),
+    NotFound,
+    NotAllowed(&'static str),
+    /// The request's id was used for another saga.
+    RequestIdReused,
+}
+
+/// The operator's lane.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    rules: Arc<Rules>,
+    movements: Movements,
+    /// Told to watchers once the transaction is committed.
+    moved: Vec<Moved>,
+}
+
+impl Operator {
+    pub(crate) fn new(rules: Arc<Rules>, movements: Movements) -> Self {
+        Operator { rules, movements, moved: Vec::new() }
+    }
+
+    async fn wake(&mut self, tx: &mut Tx<'_>) -> Result<Done, Error> {
+        let (now, due) = store::lock_due(tx, DUE_MAX).await?;
+        let ids: Vec<Uuid> = due.iter().map(|row| row.id).collect();
+        let mut turns = Turns::of(&self.rules, now, due);
+        for id in &ids {
+            turns.wake(*id);
+        }
+        self.moved.extend(turns.save(tx).await?);
+        Ok(Done::Woken(ids.len()))
+    }
+
+    async fn intervene(&mut self, tx: &mut Tx<'_>, wanted: &Intervention) -> Result<Done, Error> {
+        let Some((now, row)) = store::lock(tx, &wanted.id).await? else {
+            return Ok(Done::NotFound);
+        };
+        let id = row.id;
+        let before: Option<Uuid> =
+            query_scalar("SELECT saga_id FROM saga_intervention WHERE request_id = $1")
+                .bind(&wanted.request_id)
+                .fetch_optional(&mut **tx)
+                .await?;
+        match before {
+            Some(before) if before == id => return Ok(Done::Intervened(id)),
+            Some(_) => return Ok(Done::RequestIdReused),
+            None => {}
+        }
+        let mut turns = Turns::of(&self.rules, now, vec![row]);
+        let Intervention { verb, by, reason, .. } = wanted.clone();
+        match turns.hear(id, Happened::Intervened { verb, by, reason }, Source::default()) {
+            Ok(()) => {}
+            Err(Unmoved::NotAllowed(why)) => return Ok(Done::NotAllowed(why)),
+            Err(Unmoved::AlreadyDealtWith) => return Ok(Done::Intervened(id)),
+        }
+        query("INSERT INTO saga_intervention (request_id, saga_id) VALUES ($1, $2)")
+            .bind(&wanted.request_id)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        self.moved.extend(turns.save(tx).await?);
+        Ok(Done::Intervened(id))
+    }
+}
+
+impl Writer for Operator {
+    type Request = Ask;
+    type Response = Done;
+
+    async fn write(&mut self, tx: &mut Tx<'_>, requests: &[Ask]) -> Result<Vec<Done>, Error> {
+        self.moved.clear();
+        let mut done = Vec::with_capacity(requests.len());
+        for request in requests {
+            done.push(match request {
+                Ask::Wake => self.wake(tx).await?,
+                Ask::Intervene(wanted) => self.intervene(tx, wanted).await?,
+            });
+        }
+        Ok(done)
+    }
+
+    fn ended(&mut self, committed: bool) {
+        let moved = std::mem::take(&mut self.moved);
+        if committed {
+            self.movements.tell(moved);
+        }
+    }
+}
+
+/// Looks for what is due, again and again, until the process stops.
+pub(crate) async fn keep_waking(operator: Writes<Operator>, shutdown: CancellationToken) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        // When there is more than fits into one transaction, the next one follows at once.
+        loop {
+            match operator.write(Ask::Wake).await {
+                Ok(Done::Woken(count)) if count as i64 >= DUE_MAX => {}
+                Ok(_) => break,
+                Err(error) => {
+                    warn!(%error, "looking for what is due");
+                    break;
+                }
+            }
+        }
+    }
+}

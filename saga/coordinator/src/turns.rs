@@ -1,0 +1,252 @@
+//! Sagas within one transaction: loaded, moved by what happened, and saved once.
+
+use std::{collections::{HashMap, HashSet}, sync::Arc, time::Duration};
+
+use messaging::{Envelope, Error, Message, SagaContext, Stopwatch, Tx};
+use saga_core::{
+    Attempt, Direction, Entry, Happened, Instance, Outgoing, Registry, Saga, Transition, Unmoved,
+};
+use time::OffsetDateTime;
+use tracing::{debug, error, info};
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    movements::Moved,
+    store::{self, Line, Row},
+};
+
+/// What decides, and how patient to be: the same for all transactions of a process.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) registry: Arc<Registry>,
+    /// For how long a saga is quiet before its outstanding commands are sent again.
+    pub(crate) resend_after: Duration,
+}
+
+pub(crate) struct Turns<'a> {
+    rules: &'a Rules,
+    /// The database's clock at the beginning of the transaction.
+    now: OffsetDateTime,
+    rows: HashMap<Uuid, Row>,
+    /// In the order in which they were first moved.
+    moved: Vec<Uuid>,
+    begun: Vec<Uuid>,
+    journal: Vec<Line>,
+    outgoing: Vec<(Uuid, Message)>,
+}
+
+/// Where something was heard from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Source<'a> {
+    pub(crate) envelope: Option<&'a Envelope>,
+}
+
+impl Source<'_> {
+    fn stopwatch(&self) -> Option<Stopwatch> {
+        self.envelope.and_then(|envelope| envelope.stopwatch)
+    }
+}
+
+impl<'a> Turns<'a> {
+    /// Loads sagas by id. They are not locked: saving fails when one was moved meanwhile.
+    pub(crate) async fn load(
+        tx: &mut Tx<'_>,
+        rules: &'a Rules,
+        ids: &[Uuid],
+    ) -> Result<Self, Error> {
+        let (now, rows) = store::load(tx, ids).await?;
+        Ok(Turns::of(rules, now, rows))
+    }
+
+    pub(crate) fn of(rules: &'a Rules, now: OffsetDateTime, rows: Vec<Row>) -> Self {
+        Turns {
+            rules,
+            now,
+            rows: rows.into_iter().map(|row| (row.id, row)).collect(),
+            moved: Vec::new(),
+            begun: Vec::new(),
+            journal: Vec::new(),
+            outgoing: Vec::new(),
+        }
+    }
+
+    pub(crate) fn instance(&self, id: Uuid) -> Option<&Instance> {
+        self.rows.get(&id).map(|row| &row.instance)
+    }
+
+    /// Begins a saga. Whether the same event began it before is seen when saving.
+    pub(crate) fn begin(
+        &mut self,
+        saga: &Saga,
+        key: &str,
+        event: &[u8],
+        source: Source<'_>,
+    ) -> Result<(), saga_core::Unreadable> {
+        let transition = saga.start(event)?;
+        let id = Uuid::now_v7();
+        let mut row = Row::new(id, key, transition.instance.clone(), self.now);
+        row.touched = true;
+        self.rows.insert(id, row);
+        self.begun.push(id);
+        self.take(id, transition, source);
+        Ok(())
+    }
+
+    /// Moves a saga by what happened to it.
+    pub(crate) fn hear(
+        &mut self,
+        id: Uuid,
+        happened: Happened,
+        source: Source<'_>,
+    ) -> Result<(), Unmoved> {
+        let Some(row) = self.rows.get(&id) else { return Err(Unmoved::AlreadyDealtWith) };
+        let transition = self.rules.registry.next(&row.instance, happened)?;
+        self.touch(id);
+        self.take(id, transition, source);
+        Ok(())
+    }
+
+    /// Deadlines that have passed, then commands that nobody answered: sent again as they were.
+    pub(crate) fn wake(&mut self, id: Uuid) {
+        let now = self.now;
+        self.touch(id);
+        let Some(row) = self.rows.get_mut(&id) else { return };
+        for deadline in row.clock.take_due(now) {
+            let timed_out = Happened::TimedOut(deadline);
+            if let Err(unmoved) = self.hear(id, timed_out, Source::default()) {
+                debug!(saga.id = %id, %unmoved, "deadline without effect");
+            }
+        }
+        let Some(row) = self.rows.get_mut(&id) else { return };
+        if row.clock.take_resend(now, self.rules.resend_after) {
+            let unanswered: Vec<Attempt> = row.instance.unanswered().collect();
+            for attempt in unanswered {
+                self.resend(id, &attempt);
+            }
+        }
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.wake_at = row.clock.wake_at(now);
+        }
+    }
+
+    /// It will have to be saved.
+    fn touch(&mut self, id: Uuid) {
+        if let Some(row) = self.rows.get_mut(&id)
+            && !row.touched
+        {
+            row.touched = true;
+            self.moved.push(id);
+        }
+    }
+
+    fn resend(&mut self, id: Uuid, attempt: &Attempt) {
+        let Some(row) = self.rows.get(&id) else { return };
+        let Some(saga) = self.rules.registry.saga(&row.instance.version) else { return };
+        match saga.command(&row.instance, attempt) {
+            Ok(command) => {
+                info!(saga.id = %id, %attempt, "no answer yet, sent again");
+                metrics::counter!("saga_commands_resent_total").increment(1);
+                self.send(id, command, Source::default());
+            }
+            Err(unreadable) => error!(saga.id = %id, %attempt, %unreadable, "not sent again"),
+        }
+    }
+
+    /// Takes a transition down.
+    fn take(&mut self, id: Uuid, transition: Transition, source: Source<'_>) {
+        let Transition { instance, send, timers, entry } = transition;
+        if let Some(row) = self.rows.get_mut(&id) {
+            report(id, row, &instance, &entry);
+            row.clock.moved(&instance, timers, self.now, self.rules.resend_after, spread());
+            row.wake_at = row.wake_at.min(row.clock.wake_at(self.now));
+            row.instance = instance;
+        }
+        self.journal.push(Line { saga_id: id, entry, stopwatch: source.stopwatch() });
+        for command in send {
+            self.send(id, command, source);
+        }
+    }
+
+    fn send(&mut self, id: Uuid, command: Outgoing, source: Source<'_>) {
+        let Some(row) = self.rows.get(&id) else { return };
+        let Outgoing { attempt, topic, command: kind, payload } = command;
+        let context = SagaContext {
+            saga_id: id,
+            definition: row.instance.version.saga.clone(),
+            step: attempt.step,
+            direction: match attempt.direction {
+                Direction::Invoke => messaging::message::Direction::Invoke,
+                Direction::Compensate => messaging::message::Direction::Compensate,
+            },
+            attempt: attempt.number,
+        };
+        let message = Message::command(SERVICE, &row.key, topic, kind, payload, context);
+        let message = match source.envelope {
+            Some(envelope) => message.caused_by(envelope),
+            None => message,
+        };
+        self.outgoing.push((id, message));
+    }
+
+    /// Saves all that has moved, and sends what follows. Fails with a conflict when somebody else
+    /// moved one of the sagas. Returns what moved.
+    pub(crate) async fn save(mut self, tx: &mut Tx<'_>) -> Result<Vec<Moved>, Error> {
+        let mut begun: Vec<&Row> = self.begun.iter().filter_map(|id| self.rows.get(id)).collect();
+        let moved: Vec<&Row> = self.moved.iter().filter_map(|id| self.rows.get(id)).collect();
+        if !begun.is_empty() {
+            let inserted = store::insert(tx, &begun).await?;
+            if inserted.len() < begun.len() {
+                // Begun before, by the same event: then nothing of it is said again.
+                metrics::counter!("saga_starts_repeated_total")
+                    .increment((begun.len() - inserted.len()) as u64);
+                let again: HashSet<Uuid> =
+                    self.begun.iter().filter(|id| !inserted.contains(id)).copied().collect();
+                self.journal.retain(|line| !again.contains(&line.saga_id));
+                self.outgoing.retain(|(id, _)| !again.contains(id));
+                begun.retain(|row| !again.contains(&row.id));
+            }
+        }
+        if !moved.is_empty() {
+            store::update(tx, &moved).await?;
+        }
+        if !self.journal.is_empty() {
+            store::journal(tx, &self.journal).await?;
+        }
+        for (_, message) in self.outgoing {
+            tx.send(message)?;
+        }
+        let journalled = |row: &&Row| row.instance.revision != row.loaded_revision;
+        let seen = begun.into_iter().chain(moved.into_iter().filter(journalled));
+        Ok(seen.map(|row| Moved::of(row, self.now)).collect())
+    }
+}
+
+/// The coordinator's name: crate, binary, consumer group and source of messages.
+pub(crate) const SERVICE: &str = "saga-coordinator";
+
+/// Between 0 and 1: not for secrets.
+fn spread() -> f64 {
+    f64::from(Uuid::now_v7().as_u64_pair().1 as u16) / f64::from(u16::MAX)
+}
+
+/// ERROR means that somebody has to look.
+fn report(id: Uuid, row: &Row, now: &Instance, entry: &Entry) {
+    let (definition, key) = (&now.version.saga, &row.key);
+    if let Some((step, reason)) = now.stuck()
+        && row.instance.stuck().is_none()
+    {
+        metrics::counter!("saga_stuck_total", "definition" => definition.clone()).increment(1);
+        error!(saga.id = %id, saga.key = key, step, reason, "stuck: a person has to look");
+    }
+    if entry.revision == 1 {
+        metrics::counter!("saga_started_total", "definition" => definition.clone()).increment(1);
+        debug!(saga.id = %id, saga.key = key, definition, "began");
+    }
+    if now.has_ended() {
+        let status = now.label();
+        metrics::counter!("saga_ended_total", "definition" => definition.clone(), "status" => status)
+            .increment(1);
+        debug!(saga.id = %id, saga.key = key, definition, status, "ended");
+    }
+}
