@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use bootstrap::{Problem, paging};
 use messaging::{Writes, writer::NotWritten};
 use proto::saga::{self as pb, saga_service_server::SagaService};
-use saga_core::{Registry, Verb};
+use saga_core::{Entry, Registry, Verb};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
+    journal::Stored,
     movements::Movements,
     operator::{Ask, Done, Intervention, Operator},
     queries::{self, Filter},
@@ -47,12 +48,16 @@ impl SagaService for Api {
             let found = queries::find(&db, &id).await?.ok_or_else(|| unknown(&id))?;
             let journal = queries::journal(&db, found.id).await?;
             let instance = &found.instance;
-            let steps = found.saga(&registry).map(|saga| view::steps(saga.definition(), instance));
+            let saga = found.saga(&registry);
+            let steps = saga.map(|saga| view::steps(saga.definition(), instance));
+            let entries: Option<Vec<Entry>> = journal.iter().map(Stored::to_entry).collect();
+            let led_to = saga.zip(entries).and_then(|(saga, entries)| saga.fold(&entries));
             Ok(pb::GetSagaResponse {
                 saga: Some(view::saga(&found.times(), found.id, &found.key, instance)),
                 steps: steps.unwrap_or_default(),
                 journal: journal.into_iter().map(view::entry).collect(),
                 data_json: instance.data.to_string(),
+                journal_agrees: led_to.as_ref() == Some(&**instance),
             })
         })
         .await
@@ -109,8 +114,7 @@ impl SagaService for Api {
         &self,
         _: Request<pb::ListDefinitionsRequest>,
     ) -> Result<Response<pb::ListDefinitionsResponse>, Status> {
-        let summary =
-            |saga| view::definition(saga, self.registry.is_current(saga.version()));
+        let summary = |saga| view::definition(saga, self.registry.is_current(saga.version()));
         let definitions = self.registry.sagas().map(summary).collect();
         Ok(Response::new(pb::ListDefinitionsResponse { definitions }))
     }

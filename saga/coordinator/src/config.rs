@@ -13,7 +13,11 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// The coordinator's database.
-    #[arg(long, env = "SAGA_DATABASE_URL", default_value = "postgres://postgres@127.0.0.1:5432/saga")]
+    #[arg(
+        long,
+        env = "SAGA_DATABASE_URL",
+        default_value = "postgres://postgres@127.0.0.1:5432/saga"
+    )]
     pub database_url: String,
 
     /// Consumers that share the partitions. It makes half of all steps: two serve it best.

@@ -90,11 +90,7 @@ fn hear(rules: &Rules, turns: &mut Turns<'_>, record: &Record) -> Result<(), Str
     Ok(())
 }
 
-fn hear_answer(
-    turns: &mut Turns<'_>,
-    record: &Record,
-    envelope: &Envelope,
-) -> Result<(), String> {
+fn hear_answer(turns: &mut Turns<'_>, record: &Record, envelope: &Envelope) -> Result<(), String> {
     let (Some(saga), Some(outcome)) = (&envelope.saga, &envelope.outcome) else {
         return Err("the reply does not say which command it answers, and how".to_owned());
     };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use messaging::{Error, Tx, Writer, Writes};
 use saga_core::{Happened, Unmoved, Verb};
-use sqlx::{query_scalar, query};
+use sqlx::{query, query_scalar};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;

@@ -175,8 +175,7 @@ impl<'a> Written<'a> {
         let mut written = Written::default();
         for row in rows {
             let instance = &row.instance;
-            let steps: Vec<String> =
-                instance.outstanding().map(|attempt| attempt.step).collect();
+            let steps: Vec<String> = instance.outstanding().map(|attempt| attempt.step).collect();
             let cause = instance.cause();
             let (stuck_step, stuck_reason) = instance.stuck().unzip();
             written.ids.push(row.id);

@@ -1,6 +1,10 @@
 //! Sagas within one transaction: loaded, moved by what happened, and saved once.
 
-use std::{collections::{HashMap, HashSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use messaging::{Envelope, Error, Message, SagaContext, Stopwatch, Tx};
 use saga_core::{
@@ -11,7 +15,6 @@ use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use crate::{
-    clock::Clock,
     movements::Moved,
     store::{self, Line, Row},
 };

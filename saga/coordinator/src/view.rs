@@ -42,7 +42,12 @@ pub(crate) fn label(status: pb::SagaStatus) -> Option<&'static str> {
 /// Of a saga that moved just now.
 pub(crate) fn moved(moved: &Moved) -> pb::Saga {
     let ended = moved.instance.has_ended().then_some(moved.moved_at);
-    saga(&Times { started_at: moved.started_at, moved_at: moved.moved_at, ended_at: ended }, moved.id, &moved.key, &moved.instance)
+    saga(
+        &Times { started_at: moved.started_at, moved_at: moved.moved_at, ended_at: ended },
+        moved.id,
+        &moved.key,
+        &moved.instance,
+    )
 }
 
 /// When a saga began, moved last, and ended.
@@ -81,23 +86,28 @@ fn cause(instance: &Instance) -> (String, String) {
 
 /// Every step of the definition, and how it stands.
 pub(crate) fn steps(definition: &Definition, instance: &Instance) -> Vec<pb::Step> {
-    definition.steps.iter().map(|step| {
-        let progress = instance.progress(&step.name);
-        let (status, attempt, reason) = progress.map_or((pb::StepStatus::Waiting, 0, ""), standing);
-        let name = |call: Option<&saga_core::Call>| {
-            call.map(|call| call.command.clone()).unwrap_or_default()
-        };
-        pb::Step {
-            name: step.name.clone(),
-            kind: step.kind.name().to_owned(),
-            stage: u32::try_from(step.stage).unwrap_or(u32::MAX),
-            status: status.into(),
-            attempt,
-            reason: reason.to_owned(),
-            command: name(step.kind.command()),
-            undo: name(step.kind.undo()),
-        }
-    }).collect()
+    definition
+        .steps
+        .iter()
+        .map(|step| {
+            let progress = instance.progress(&step.name);
+            let (status, attempt, reason) =
+                progress.map_or((pb::StepStatus::Waiting, 0, ""), standing);
+            let name = |call: Option<&saga_core::Call>| {
+                call.map(|call| call.command.clone()).unwrap_or_default()
+            };
+            pb::Step {
+                name: step.name.clone(),
+                kind: step.kind.name().to_owned(),
+                stage: u32::try_from(step.stage).unwrap_or(u32::MAX),
+                status: status.into(),
+                attempt,
+                reason: reason.to_owned(),
+                command: name(step.kind.command()),
+                undo: name(step.kind.undo()),
+            }
+        })
+        .collect()
 }
 
 fn standing(progress: &Progress) -> (pb::StepStatus, u32, &str) {

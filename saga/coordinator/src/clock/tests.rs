@@ -10,7 +10,13 @@ const RESEND_AFTER: Duration = Duration::from_secs(5);
 #[test]
 fn what_is_due_is_taken_once_and_in_order() {
     let mut clock = Clock::default();
-    clock.moved(&asked("a", 1), vec![saga_timer(20), step_timer("a", 1, 10)], at(0), RESEND_AFTER, 0.5);
+    clock.moved(
+        &asked("a", 1),
+        vec![saga_timer(20), step_timer("a", 1, 10)],
+        at(0),
+        RESEND_AFTER,
+        0.5,
+    );
     assert_eq!(clock.take_due(at(9)), []);
     assert_eq!(clock.take_due(at(30)), [Deadline::Step(attempt("a", 1)), Deadline::Saga]);
     assert_eq!(clock.take_due(at(30)), []);
@@ -57,8 +63,7 @@ fn it_wakes_for_whatever_comes_first() {
 }
 
 fn asked(step: &str, number: u32) -> Instance {
-    let progress =
-        Progress::Asked { direction: Direction::Invoke, attempt: number, refusal: None };
+    let progress = Progress::Asked { direction: Direction::Invoke, attempt: number, refusal: None };
     Instance {
         version: Version { saga: "a-saga".to_owned(), hash: "0".to_owned() },
         revision: 1,
