@@ -1,1 +1,69 @@
-//! To be written.
+//! What there is, what it costs, and what is set aside for whom.
+//!
+//! The way in: `commands` answers what sagas ask (`domain` decides, `store` writes); `api` answers
+//! what people ask, and what it changes goes through `desk` (`catalog` decides).
+
+mod config;
+mod api;
+mod commands;
+mod domain;
+mod store;
+mod desk;
+mod catalog;
+mod demo;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use bootstrap::{PostgresOptions, Server, Tasks};
+use messaging::Messaging;
+use proto::inventory::{ItemListed, inventory_service_server::InventoryServiceServer};
+use saga_contract::{CommandSet, Event};
+use tokio_util::sync::CancellationToken;
+
+use crate::{api::Api, commands::Inventory, desk::Desk};
+pub use config::Config;
+
+/// The service's name wherever it has one: binary, consumer group, source of messages.
+pub const SERVICE: &str = "inventory-service";
+
+const DATABASE_CONNECTIONS_MAX: u32 = 10;
+/// What the broker gets to acknowledge the last records.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs the service until `shutdown`. Telemetry is the caller's.
+///
+/// # Errors
+/// Surroundings it cannot work with, or a part of it that failed.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let Config { listen, database_url, demo_catalog, common } = config;
+    let db = bootstrap::postgres(&PostgresOptions {
+        url: database_url.clone(),
+        max_connections: DATABASE_CONNECTIONS_MAX,
+        allow_unsafe: common.allow_unsafe_postgres,
+    })
+    .await?;
+    sqlx::migrate!("../../migrations/inventory")
+        .run(&db)
+        .await
+        .context("migrating the inventory database")?;
+    let topics = [proto::InventoryCommand::TOPIC, ItemListed::TOPIC];
+    let options = common.messaging(SERVICE, &database_url, &topics);
+    let messaging = Messaging::start(options, db.clone(), shutdown.clone()).await?;
+
+    let (desk, writing) = messaging.writer("api", Desk);
+    let server = Server::new(SERVICE, proto::FILE_DESCRIPTOR_SET)
+        .shutdown_deadline(common.shutdown_deadline)
+        .add(InventoryServiceServer::new(Api::new(db.clone(), desk.clone())));
+    let (answering, keeping) = (messaging.clone(), messaging.clone());
+    Tasks::new(shutdown.clone(), common.shutdown_deadline)
+        .run("commands", async move { Ok(answering.participant(Inventory).await?) })
+        .run("writes", async move { Ok(writing.await?) })
+        .run("catalogue", demo::announce(db, desk, demo_catalog, shutdown.clone()))
+        .run("housekeeping", async move { Ok(keeping.housekeeping().await?) })
+        .run("api", server.serve(listen, shutdown))
+        .until_stopped()
+        .await?;
+    let flushed = tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE));
+    flushed.await.context("flushing what is still to be published")
+}

@@ -1,0 +1,161 @@
+//! Items and reservations in the database, many in one statement.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sqlx::{PgConnection, query, query_as, types::Json};
+use uuid::Uuid;
+
+use crate::domain::{Item, Line, Pieces, Reservation, Status, Stock};
+
+/// The reservations of these orders, and the items that they or the lines of new orders are about;
+/// all locked, in sorted order.
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    orders: &[Uuid],
+    skus: &[&str],
+) -> sqlx::Result<Stock> {
+    let reservations = lock_reservations(connection, orders).await?;
+    let mut wanted: BTreeSet<&str> = skus.iter().copied().collect();
+    let held = reservations.values().filter(|reservation| reservation.now == Status::Reserved);
+    wanted.extend(held.flat_map(|reservation| &reservation.lines).map(|line| line.sku.as_str()));
+    let items = lock_items(connection, &wanted.into_iter().collect::<Vec<_>>()).await?;
+    Ok(Stock { items, reservations, impossible: None })
+}
+
+async fn lock_reservations(
+    connection: &mut PgConnection,
+    orders: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, Reservation>> {
+    let rows: Vec<(Uuid, String, Json<Vec<Line>>)> = query_as(
+        "SELECT order_id, status, lines FROM reservation
+         WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE",
+    )
+    .bind(orders)
+    .fetch_all(connection)
+    .await?;
+    let reservation = |(order_id, status, Json(lines)): (Uuid, String, Json<Vec<Line>>)| {
+        let now = Status::from_label(&status)?;
+        Ok((order_id, Reservation { lines, stored: Some(now), now }))
+    };
+    rows.into_iter().map(reservation).collect()
+}
+
+async fn lock_items(
+    connection: &mut PgConnection,
+    skus: &[&str],
+) -> sqlx::Result<BTreeMap<String, Item>> {
+    if skus.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(String, i64, i64, i64)> = query_as(
+        "SELECT sku, available, reserved, committed FROM item
+         WHERE sku = ANY($1) ORDER BY sku FOR UPDATE",
+    )
+    .bind(skus)
+    .fetch_all(connection)
+    .await?;
+    let item = |(sku, available, reserved, committed)| {
+        let stored = Pieces { available, reserved, committed };
+        (sku, Item { stored, now: stored })
+    };
+    Ok(rows.into_iter().map(item).collect())
+}
+
+/// Writes what has changed since it was loaded.
+pub(crate) async fn save(connection: &mut PgConnection, stock: &Stock) -> sqlx::Result<()> {
+    update_items(connection, &stock.items).await?;
+    let (new, known): (Vec<_>, Vec<_>) = stock
+        .reservations
+        .iter()
+        .filter(|(_, reservation)| reservation.stored != Some(reservation.now))
+        .partition(|(_, reservation)| reservation.stored.is_none());
+    insert_reservations(connection, &new).await?;
+    update_reservations(connection, &known).await
+}
+
+async fn update_items(
+    connection: &mut PgConnection,
+    items: &BTreeMap<String, Item>,
+) -> sqlx::Result<()> {
+    let changed: Vec<_> = items.iter().filter(|(_, item)| item.now != item.stored).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let column = |pieces: fn(&Pieces) -> i64| -> Vec<i64> {
+        changed.iter().map(|(_, item)| pieces(&item.now)).collect()
+    };
+    query(
+        "UPDATE item
+         SET available = row.available, reserved = row.reserved, committed = row.committed
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+            AS row (sku, available, reserved, committed)
+         WHERE item.sku = row.sku",
+    )
+    .bind(changed.iter().map(|(sku, _)| sku.as_str()).collect::<Vec<_>>())
+    .bind(column(|pieces| pieces.available))
+    .bind(column(|pieces| pieces.reserved))
+    .bind(column(|pieces| pieces.committed))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_reservations(
+    connection: &mut PgConnection,
+    new: &[(&Uuid, &Reservation)],
+) -> sqlx::Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    query(
+        "INSERT INTO reservation (order_id, status, lines)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[])",
+    )
+    .bind(new.iter().map(|(order_id, _)| **order_id).collect::<Vec<_>>())
+    .bind(new.iter().map(|(_, reservation)| reservation.now.label()).collect::<Vec<_>>())
+    .bind(new.iter().map(|(_, reservation)| Json(&reservation.lines)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn update_reservations(
+    connection: &mut PgConnection,
+    known: &[(&Uuid, &Reservation)],
+) -> sqlx::Result<()> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    query(
+        "UPDATE reservation SET status = row.status, moved_at = now()
+         FROM unnest($1::uuid[], $2::text[]) AS row (order_id, status)
+         WHERE reservation.order_id = row.order_id",
+    )
+    .bind(known.iter().map(|(order_id, _)| **order_id).collect::<Vec<_>>())
+    .bind(known.iter().map(|(_, reservation)| reservation.now.label()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+impl Status {
+    fn label(self) -> &'static str {
+        match self {
+            Status::Reserved => "reserved",
+            Status::Released => "released",
+            Status::Committed => "committed",
+        }
+    }
+
+    pub(crate) fn from_label(label: &str) -> sqlx::Result<Self> {
+        match label {
+            "reserved" => Ok(Status::Reserved),
+            "released" => Ok(Status::Released),
+            "committed" => Ok(Status::Committed),
+            other => Err(sqlx::Error::Decode(format!("reservation.status is `{other}`").into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
