@@ -1,1 +1,94 @@
-//! To be written.
+//! What is held and taken for which order.
+//!
+//! The way in: `commands` answers what sagas ask (`domain` decides, `store` writes). What the
+//! gateway cannot decide at once stays in the table; `caller` calls the gateway for it, and
+//! `outcomes` writes what came of the call and gives the answer that the saga waits for.
+
+mod config;
+pub mod gateway;
+mod api;
+mod commands;
+mod domain;
+mod store;
+mod caller;
+mod outcomes;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use bootstrap::{PostgresOptions, Server, Tasks};
+use messaging::Messaging;
+use proto::payment::payment_service_server::PaymentServiceServer;
+use saga_contract::CommandSet;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{api::Api, caller::Caller, commands::Payments, outcomes::Outcomes};
+pub use config::Config;
+pub use gateway::{Gateway, TokenGateway};
+
+/// The service's name wherever it has one: binary, consumer group, source of messages.
+pub const SERVICE: &str = "payment-service";
+
+const DATABASE_CONNECTIONS_MAX: u32 = 10;
+/// What the broker gets to acknowledge the last records.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs the service with the built-in gateway until `shutdown`. Telemetry is the caller's.
+///
+/// # Errors
+/// Surroundings it cannot work with, or a part of it that failed.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    run_with(TokenGateway, config, shutdown).await
+}
+
+/// As [`run`], with another gateway.
+///
+/// # Errors
+/// Surroundings it cannot work with, or a part of it that failed.
+pub async fn run_with<G: Gateway>(
+    gateway: G,
+    config: Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Config { listen, database_url, gateway_timeout_ms, gateway_calls, common } = config;
+    let db = bootstrap::postgres(&PostgresOptions {
+        url: database_url.clone(),
+        max_connections: DATABASE_CONNECTIONS_MAX,
+        allow_unsafe: common.allow_unsafe_postgres,
+    })
+    .await?;
+    sqlx::migrate!("../../migrations/payment")
+        .run(&db)
+        .await
+        .context("migrating the payment database")?;
+    let options = common.messaging(SERVICE, &database_url, &[proto::PaymentCommand::TOPIC]);
+    let messaging = Messaging::start(options, db.clone(), shutdown.clone()).await?;
+
+    let gateway = Arc::new(gateway);
+    let due = Arc::new(Notify::new());
+    let (outcomes, writing) = messaging.writer("gateway", Outcomes);
+    let caller = Caller {
+        db: db.clone(),
+        gateway: Arc::clone(&gateway),
+        outcomes,
+        due: Arc::clone(&due),
+        timeout: Duration::from_millis(gateway_timeout_ms),
+        calls_max: gateway_calls,
+    };
+    let payments = Payments::new(gateway, due);
+    let server = Server::new(SERVICE, proto::FILE_DESCRIPTOR_SET)
+        .shutdown_deadline(common.shutdown_deadline)
+        .add(PaymentServiceServer::new(Api::new(db)));
+    let (answering, keeping) = (messaging.clone(), messaging.clone());
+    Tasks::new(shutdown.clone(), common.shutdown_deadline)
+        .run("commands", async move { Ok(answering.participant(payments).await?) })
+        .run("outcomes", async move { Ok(writing.await?) })
+        .run("gateway", caller.run(shutdown.clone()))
+        .run("housekeeping", async move { Ok(keeping.housekeeping().await?) })
+        .run("api", server.serve(listen, shutdown))
+        .until_stopped()
+        .await?;
+    let flushed = tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE));
+    flushed.await.context("flushing what is still to be published")
+}
