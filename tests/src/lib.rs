@@ -1,1 +1,17 @@
-//! To be written.
+//! The shop as its users meet it: real processes, a real Kafka, a real Postgres, and gRPC.
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test harness speaks by panicking"
+)]
+
+mod books;
+mod process;
+mod shop;
+
+pub use crate::{
+    books::Books,
+    process::{Service, built_binary},
+    shop::{Order, Shop},
+};

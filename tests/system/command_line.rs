@@ -1,0 +1,1 @@
+//! The command `saga`, as a person types it.
