@@ -9,6 +9,11 @@ pub struct Common {
     #[arg(long, env = "SAGA_KAFKA", default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
     pub kafka: String,
 
+    /// Stands before the name of every Kafka topic and group, for instance `test.`: several systems
+    /// share the brokers without meeting.
+    #[arg(long, env = "SAGA_NAMESPACE", default_value = "")]
+    pub namespace: String,
+
     /// Partitions that every topic has; a topic with another number is refused
     #[arg(long, env = "SAGA_PARTITIONS", default_value_t = 4, value_name = "COUNT",
           value_parser = clap::value_parser!(i32).range(1..=1024))]

@@ -30,6 +30,7 @@ impl Common {
             database_url: database_url.to_owned(),
             kafka: messaging::Kafka {
                 brokers: self.kafka.clone(),
+                namespace: self.namespace.clone(),
                 partition_count: self.partitions,
                 replica_count: -1,
                 retention: TOPIC_RETENTION,
