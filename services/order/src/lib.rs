@@ -1,1 +1,72 @@
-//! To be written.
+//! The order service: takes orders, answers the saga's commands about them, and tells what became
+//! of each. `domain` decides, `store` writes, `placing` says what an order must be.
+
+mod announcing;
+mod api;
+mod catalog;
+mod changes;
+mod commands;
+mod config;
+mod domain;
+mod placing;
+mod refused;
+mod store;
+mod writes;
+
+use anyhow::Context;
+use bootstrap::{PostgresOptions, Server, Tasks};
+use messaging::Messaging;
+use proto::order::order_service_server::OrderServiceServer;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::Orders, catalog::CatalogFeed, changes::Changes, commands::OrderParticipant,
+    writes::OrderWriter,
+};
+pub use config::Config;
+
+/// Crate, binary, consumer group, source of messages.
+const SERVICE: &str = "order-service";
+const TOPICS: [&str; 3] = ["order.events.v1", "order.commands.v1", "inventory.events.v1"];
+const MAX_CONNECTIONS: u32 = 10;
+
+/// Runs the service until `shutdown`.
+///
+/// # Errors
+/// What keeps it from starting, such as a Postgres or Kafka that does not answer; or the first
+/// failure of a part, after which all of it stops.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let Config { listen, database_url, reannounce_after, common } = config;
+    let db = bootstrap::postgres(&PostgresOptions {
+        url: database_url.clone(),
+        max_connections: MAX_CONNECTIONS,
+        allow_unsafe: common.allow_unsafe_postgres,
+    })
+    .await?;
+    sqlx::migrate!("../../migrations/order").run(&db).await.context("migrating the database")?;
+    let options = common.messaging(SERVICE, &database_url, &TOPICS);
+    let messaging = Messaging::start(options, db.clone(), shutdown.clone()).await?;
+
+    let changes = Changes::default();
+    let (writes, writing) =
+        messaging.writer("api", OrderWriter::new(reannounce_after, changes.clone()));
+    let orders = Orders::new(db.clone(), writes.clone(), changes.clone());
+    let server = Server::new(SERVICE, proto::FILE_DESCRIPTOR_SET)
+        .shutdown_deadline(common.shutdown_deadline)
+        .add(OrderServiceServer::new(orders));
+    let [commands, feed, housekeeping] = [(); 3].map(|()| messaging.clone());
+    let participant = OrderParticipant::new(changes.clone());
+
+    let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
+        .run("writes", async { Ok(writing.await?) })
+        .run("commands", async move { Ok(commands.participant(participant).await?) })
+        .run("catalog", async move { Ok(feed.subscriber("catalog", CatalogFeed).await?) })
+        .run("announcing", announcing::run(writes, reannounce_after, shutdown.clone()))
+        .run("changes", changes::look_after(changes, db, shutdown.clone()))
+        .run("housekeeping", async move { Ok(housekeeping.housekeeping().await?) })
+        .run("api", server.serve(listen, shutdown))
+        .until_stopped()
+        .await;
+    messaging.flush(common.shutdown_deadline);
+    result
+}

@@ -1,0 +1,230 @@
+//! The order service over gRPC. Writes go through the writer and reads are spawned, so that a
+//! caller who goes away leaves no database work half done.
+
+mod answers;
+mod streams;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bootstrap::{Problem, paging, tracer};
+use futures::stream::BoxStream;
+use messaging::{Writes, message::span_id, writer::NotWritten};
+use proto::order::{
+    CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, ListCatalogRequest,
+    ListCatalogResponse, ListOrdersRequest, ListOrdersResponse, PlaceOrderRequest,
+    PlaceOrderResponse, SubmitAndFollowRequest, SubmitAndFollowResponse, SubmitOrdersRequest,
+    SubmitOrdersResponse, SummarizeOrdersRequest, SummarizeOrdersResponse, WatchOrderRequest,
+    WatchOrderResponse, order_service_server::OrderService,
+};
+use sqlx::PgPool;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use crate::{
+    SERVICE,
+    changes::Changes,
+    domain::Order,
+    placing::{Placing, check_customer_id, check_reason},
+    refused::Refused,
+    store,
+    writes::{OrderWriter, Write, Written},
+};
+
+/// Items in one answer of `ListCatalog`: more would not fit into a message.
+const CATALOG_LIMIT: i64 = 10_000;
+const RETRY_AFTER_BUSY: Duration = Duration::from_millis(200);
+const RETRY_AFTER_TROUBLE: Duration = Duration::from_secs(1);
+
+/// Answers the calls. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders {
+    db: PgPool,
+    writes: Writes<OrderWriter>,
+    changes: Changes,
+}
+
+#[tonic::async_trait]
+impl OrderService for Orders {
+    type WatchOrderStream = BoxStream<'static, Result<WatchOrderResponse, Status>>;
+    type SubmitAndFollowStream = BoxStream<'static, Result<SubmitAndFollowResponse, Status>>;
+
+    async fn place_order(
+        &self,
+        request: Request<PlaceOrderRequest>,
+    ) -> Result<Response<PlaceOrderResponse>, Status> {
+        let placing = Placing::parse(request.into_inner()).map_err(Problem::from)?;
+        let order = self.place(Arc::new(placing)).await?;
+        Ok(Response::new(PlaceOrderResponse { order: Some(order.into()) }))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<GetOrderRequest>,
+    ) -> Result<Response<GetOrderResponse>, Status> {
+        let order = self.order(order_id(&request.get_ref().order_id)?).await?;
+        Ok(Response::new(GetOrderResponse { order: Some(order.into()) }))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<ListOrdersRequest>,
+    ) -> Result<Response<ListOrdersResponse>, Status> {
+        let ListOrdersRequest { page_size, page_token, statuses, customer_id } =
+            request.into_inner();
+        let limit = paging::page_size(page_size)?;
+        check_customer_id(&customer_id).map_err(Problem::from)?;
+        let filter = store::Filter { statuses: answers::statuses(&statuses)?, customer_id };
+        let names: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
+        let filters = (names, filter.customer_id.clone());
+        let before = paging::decode(&page_token, &filters)?.unwrap_or(Uuid::max());
+
+        let db = self.db.clone();
+        // One more than asked for tells whether there is a next page.
+        let read = async move { store::list(&db, &filter, before, limit + 1).await };
+        let mut orders = spawned(read).await?;
+        let mut next_page_token = String::new();
+        let page_length = usize::try_from(limit).unwrap_or(usize::MAX);
+        if orders.len() > page_length {
+            orders.truncate(page_length);
+            let last = orders.last().map(|order| order.id);
+            next_page_token =
+                last.map(|last| paging::encode(&filters, &last)).transpose()?.unwrap_or_default();
+        }
+        let orders = orders.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListOrdersResponse { orders, next_page_token }))
+    }
+
+    async fn cancel_order(
+        &self,
+        request: Request<CancelOrderRequest>,
+    ) -> Result<Response<CancelOrderResponse>, Status> {
+        let CancelOrderRequest { order_id: id, reason } = request.into_inner();
+        let order_id = order_id(&id)?;
+        check_reason(&reason).map_err(Problem::from)?;
+        let order = self.write(Write::Cancel { order_id, reason }).await?;
+        Ok(Response::new(CancelOrderResponse { order: Some(order.into()) }))
+    }
+
+    async fn watch_order(
+        &self,
+        request: Request<WatchOrderRequest>,
+    ) -> Result<Response<Self::WatchOrderStream>, Status> {
+        let order_id = order_id(&request.get_ref().order_id)?;
+        Ok(Response::new(self.watch(order_id).await?))
+    }
+
+    async fn submit_orders(
+        &self,
+        request: Request<Streaming<SubmitOrdersRequest>>,
+    ) -> Result<Response<SubmitOrdersResponse>, Status> {
+        let submissions = self.submit(request.into_inner()).await?;
+        Ok(Response::new(SubmitOrdersResponse { submissions }))
+    }
+
+    async fn submit_and_follow(
+        &self,
+        request: Request<Streaming<SubmitAndFollowRequest>>,
+    ) -> Result<Response<Self::SubmitAndFollowStream>, Status> {
+        Ok(Response::new(self.clone().follow_all(request.into_inner())))
+    }
+
+    async fn list_catalog(
+        &self,
+        _: Request<ListCatalogRequest>,
+    ) -> Result<Response<ListCatalogResponse>, Status> {
+        let db = self.db.clone();
+        let items = spawned(async move { store::catalog(&db, CATALOG_LIMIT).await }).await?;
+        let items = items.into_iter().map(Into::into).collect();
+        Ok(Response::new(ListCatalogResponse { items }))
+    }
+
+    async fn summarize_orders(
+        &self,
+        request: Request<SummarizeOrdersRequest>,
+    ) -> Result<Response<SummarizeOrdersResponse>, Status> {
+        let placed_after = answers::time("placed_after", request.into_inner().placed_after)?;
+        let db = self.db.clone();
+        let sums = spawned(async move { store::sums(&db, placed_after).await }).await?;
+        let summaries = sums.into_iter().map(Into::into).collect();
+        Ok(Response::new(SummarizeOrdersResponse { summaries }))
+    }
+}
+
+impl Orders {
+    pub(crate) fn new(db: PgPool, writes: Writes<OrderWriter>, changes: Changes) -> Self {
+        Orders { db, writes, changes }
+    }
+
+    async fn place(&self, placing: Arc<Placing>) -> Result<Order, Problem> {
+        let started_at = SystemTime::now();
+        let order_id = placing.order_id;
+        let order = self.write(Write::Place(placing)).await?;
+        if order.id == order_id && tracer::enabled() {
+            tracer::export(placed_span(&order, started_at));
+        }
+        Ok(order)
+    }
+
+    async fn write(&self, write: Write) -> Result<Order, Problem> {
+        match self.writes.write(write).await {
+            Ok(Written::Order(order)) => Ok(order),
+            Ok(Written::Refused(refused)) => Err(refused.into()),
+            Ok(Written::AnnouncedAgain(_)) => Err(Problem::internal("an answer without an order")),
+            Err(NotWritten::Busy) => Err(Problem::Busy { retry_after: RETRY_AFTER_BUSY }),
+            Err(NotWritten::Stopping) => Err(Problem::Unavailable {
+                description: "this process is stopping; send the same request again".to_owned(),
+                retry_after: RETRY_AFTER_TROUBLE,
+            }),
+            Err(NotWritten::Unavailable(cause)) => {
+                tracing::warn!(cause, "not written");
+                let description = "the database does not answer, so it is not known whether this \
+                                   was done; send the same request again";
+                let description = description.to_owned();
+                Err(Problem::Unavailable { description, retry_after: RETRY_AFTER_TROUBLE })
+            }
+            Err(failed @ NotWritten::Failed(_)) => Err(Problem::internal(failed)),
+        }
+    }
+
+    async fn order(&self, order_id: Uuid) -> Result<Order, Problem> {
+        let db = self.db.clone();
+        let order = spawned(async move { store::get(&db, order_id).await }).await?;
+        order.ok_or_else(|| Refused::NoSuchOrder(order_id).into())
+    }
+}
+
+/// Reads in a task of its own: a query whose caller goes away is still finished.
+async fn spawned<T: Send + 'static>(
+    read: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(read).await {
+        Ok(read) => Ok(read?),
+        Err(panicked) => Err(Problem::internal(panicked)),
+    }
+}
+
+fn order_id(text: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| {
+        let text = "must be the id of an order, such as '0198c0de-0000-7000-8000-000000000000'";
+        Problem::invalid("order_id", text)
+    })
+}
+
+/// The beginning of the order's trace: all that follows from it hangs below.
+fn placed_span(order: &Order, started_at: SystemTime) -> tracer::FinishedSpan {
+    tracer::FinishedSpan {
+        service: SERVICE,
+        trace_id: order.id.as_u128(),
+        span_id: span_id(order.id),
+        parent_span_id: None,
+        name: "PlaceOrder".to_owned(),
+        kind: tracer::Kind::Server,
+        started_at,
+        finished_at: SystemTime::now(),
+        error: None,
+        attributes: vec![("order.id", order.id.to_string())],
+    }
+}

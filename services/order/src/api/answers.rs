@@ -1,0 +1,108 @@
+//! Between the service's own types and those of its contract.
+
+use bootstrap::Problem;
+use prost_types::Timestamp;
+use proto::{
+    order::{self, CatalogItem, OrderStatus, OrderSummary, PricedLine, Refusal},
+    shop::Money,
+};
+use time::OffsetDateTime;
+use tonic::Status as GrpcStatus;
+use tonic_types::StatusExt;
+
+use crate::{
+    domain::{Line, Order, Status},
+    store::{Item, Sum},
+};
+
+impl From<Order> for order::Order {
+    fn from(order: Order) -> Self {
+        let currency = order.currency;
+        let priced = |Line { sku, quantity, unit_price_minor }| PricedLine {
+            sku,
+            quantity,
+            unit_price: Some(Money { minor_units: unit_price_minor, currency: currency.clone() }),
+        };
+        order::Order {
+            order_id: order.id.to_string(),
+            status: OrderStatus::from(order.status).into(),
+            lines: order.lines.into_iter().map(priced).collect(),
+            total: Some(Money { minor_units: order.total_minor, currency: currency.clone() }),
+            payment_method: order.payment_method,
+            customer_id: order.customer_id,
+            reason: order.reason,
+            placed_at: Some(timestamp(order.placed_at)),
+            decided_at: order.decided_at.map(timestamp),
+        }
+    }
+}
+
+impl From<Status> for OrderStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pending => OrderStatus::Pending,
+            Status::Cancelling => OrderStatus::Cancelling,
+            Status::Confirmed => OrderStatus::Confirmed,
+            Status::Cancelled => OrderStatus::Cancelled,
+        }
+    }
+}
+
+impl From<Item> for CatalogItem {
+    fn from(Item { sku, name, price_minor, currency }: Item) -> Self {
+        CatalogItem { sku, name, price: Some(Money { minor_units: price_minor, currency }) }
+    }
+}
+
+impl From<Sum> for OrderSummary {
+    fn from(sum: Sum) -> Self {
+        OrderSummary {
+            status: OrderStatus::from(sum.status).into(),
+            currency: sum.currency,
+            order_count: sum.order_count,
+            total_minor_units: sum.total_minor,
+            piece_count: sum.piece_count,
+        }
+    }
+}
+
+/// The statuses to look for, each once and in a fixed order.
+pub(super) fn statuses(asked: &[i32]) -> Result<Vec<Status>, Problem> {
+    let status = |(index, number): (usize, &i32)| match OrderStatus::try_from(*number) {
+        Ok(OrderStatus::Pending) => Ok(Status::Pending),
+        Ok(OrderStatus::Cancelling) => Ok(Status::Cancelling),
+        Ok(OrderStatus::Confirmed) => Ok(Status::Confirmed),
+        Ok(OrderStatus::Cancelled) => Ok(Status::Cancelled),
+        Ok(OrderStatus::Unspecified) | Err(_) => Err(Problem::invalid(
+            format!("statuses[{index}]"),
+            format!("is {number}, which is no status; leave the list empty to get all"),
+        )),
+    };
+    let mut statuses = asked.iter().enumerate().map(status).collect::<Result<Vec<_>, _>>()?;
+    statuses.sort_unstable();
+    statuses.dedup();
+    Ok(statuses)
+}
+
+/// A point in time; the beginning of all when there is none.
+pub(super) fn time(field: &str, at: Option<Timestamp>) -> Result<OffsetDateTime, Problem> {
+    let Some(Timestamp { seconds, nanos }) = at else { return Ok(OffsetDateTime::UNIX_EPOCH) };
+    let whole = OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let nanos = u32::try_from(nanos).ok();
+    whole
+        .zip(nanos)
+        .and_then(|(whole, nanos)| whole.replace_nanosecond(nanos).ok())
+        .ok_or_else(|| Problem::invalid(field, "must be a time from year 1 to 9999"))
+}
+
+/// What the caller of a stream is told about one request in it.
+pub(super) fn refusal(problem: Problem) -> Refusal {
+    let status = GrpcStatus::from(problem);
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    Refusal { code: status.code().into(), reason, message: status.message().to_owned() }
+}
+
+fn timestamp(at: OffsetDateTime) -> Timestamp {
+    let nanos = i32::try_from(at.nanosecond()).unwrap_or_default();
+    Timestamp { seconds: at.unix_timestamp(), nanos }
+}
