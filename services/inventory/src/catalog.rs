@@ -32,10 +32,20 @@ pub(crate) struct Item {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    Put { sku: String, name: String, price_minor: i64, currency: String },
-    Restock { request_id: String, restock: Restock },
+    Put {
+        sku: String,
+        name: String,
+        price_minor: i64,
+        currency: String,
+    },
+    Restock {
+        request_id: String,
+        restock: Restock,
+    },
     /// Tells all again what is listed.
-    Announce { sku: String },
+    Announce {
+        sku: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,11 @@ impl Participant for Inventory {
     type Command = InventoryCommand;
     type State = Stock;
 
-    async fn load(&mut self, tx: &mut Tx<'_>, commands: &[InventoryCommand]) -> Result<Stock, Error> {
+    async fn load(
+        &mut self,
+        tx: &mut Tx<'_>,
+        commands: &[InventoryCommand],
+    ) -> Result<Stock, Error> {
         let (orders, skus) = subjects(commands);
         Ok(store::load(tx, &orders, &skus).await?)
     }
@@ -34,7 +38,7 @@ impl Participant for Inventory {
 }
 
 /// The orders and SKUs that commands name.
-fn subjects(commands: &[InventoryCommand]) -> (Vec<Uuid>, Vec<&str>) {
+pub(crate) fn subjects(commands: &[InventoryCommand]) -> (Vec<Uuid>, Vec<&str>) {
     let mut skus = Vec::new();
     let mut orders = Vec::with_capacity(commands.len());
     for command in commands {

@@ -11,8 +11,12 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// The service's own database
-    #[arg(long, env = "SAGA_DATABASE_URL", value_name = "URL",
-          default_value = "postgres://postgres@127.0.0.1:5432/inventory")]
+    #[arg(
+        long,
+        env = "SAGA_DATABASE_URL",
+        value_name = "URL",
+        default_value = "postgres://postgres@127.0.0.1:5432/inventory"
+    )]
     pub database_url: String,
 
     /// List SKU-1 to SKU-9 for sale, if no item is listed yet

@@ -3,19 +3,19 @@
 //! The way in: `commands` answers what sagas ask (`domain` decides, `store` writes); `api` answers
 //! what people ask, and what it changes goes through `desk` (`catalog` decides).
 
-mod config;
 mod api;
+mod catalog;
 mod commands;
+mod config;
+mod demo;
+mod desk;
 mod domain;
 mod store;
-mod desk;
-mod catalog;
-mod demo;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use bootstrap::{PostgresOptions, Server, Tasks};
+use bootstrap::{Server, Tasks};
 use messaging::Messaging;
 use proto::inventory::{ItemListed, inventory_service_server::InventoryServiceServer};
 use saga_contract::{CommandSet, Event};
@@ -37,12 +37,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// Surroundings it cannot work with, or a part of it that failed.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let Config { listen, database_url, demo_catalog, common } = config;
-    let db = bootstrap::postgres(&PostgresOptions {
-        url: database_url.clone(),
-        max_connections: DATABASE_CONNECTIONS_MAX,
-        allow_unsafe: common.allow_unsafe_postgres,
-    })
-    .await?;
+    let db = bootstrap::postgres(&common.postgres(&database_url, DATABASE_CONNECTIONS_MAX)).await?;
     sqlx::migrate!("../../migrations/inventory")
         .run(&db)
         .await

@@ -35,7 +35,8 @@ impl<G: Gateway> Participant for Payments<G> {
         tx: &mut Tx<'_>,
         commands: &[PaymentCommand],
     ) -> Result<Ledger<G>, Error> {
-        let orders: Vec<_> = commands.iter().filter_map(|command| order_id(named(command))).collect();
+        let orders: Vec<_> =
+            commands.iter().filter_map(|command| order_id(named(command))).collect();
         Ok(Ledger::new(store::load(tx, &orders).await?, Arc::clone(&self.gateway)))
     }
 

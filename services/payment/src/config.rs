@@ -11,8 +11,12 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// The service's own database
-    #[arg(long, env = "SAGA_DATABASE_URL", value_name = "URL",
-          default_value = "postgres://postgres@127.0.0.1:5432/payment")]
+    #[arg(
+        long,
+        env = "SAGA_DATABASE_URL",
+        value_name = "URL",
+        default_value = "postgres://postgres@127.0.0.1:5432/payment"
+    )]
     pub database_url: String,
 
     /// How long to wait for the payment gateway before it is called again

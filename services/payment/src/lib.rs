@@ -4,19 +4,19 @@
 //! gateway cannot decide at once stays in the table; `caller` calls the gateway for it, and
 //! `outcomes` writes what came of the call and gives the answer that the saga waits for.
 
-mod config;
-pub mod gateway;
 mod api;
-mod commands;
-mod domain;
-mod store;
 mod caller;
+mod commands;
+mod config;
+mod domain;
+pub mod gateway;
 mod outcomes;
+mod store;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use bootstrap::{PostgresOptions, Server, Tasks};
+use bootstrap::{Server, Tasks};
 use messaging::Messaging;
 use proto::payment::payment_service_server::PaymentServiceServer;
 use saga_contract::CommandSet;
@@ -52,12 +52,7 @@ pub async fn run_with<G: Gateway>(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Config { listen, database_url, gateway_timeout_ms, gateway_calls, common } = config;
-    let db = bootstrap::postgres(&PostgresOptions {
-        url: database_url.clone(),
-        max_connections: DATABASE_CONNECTIONS_MAX,
-        allow_unsafe: common.allow_unsafe_postgres,
-    })
-    .await?;
+    let db = bootstrap::postgres(&common.postgres(&database_url, DATABASE_CONNECTIONS_MAX)).await?;
     sqlx::migrate!("../../migrations/payment")
         .run(&db)
         .await

@@ -18,11 +18,7 @@ impl Writer for Outcomes {
 
     /// The rows are locked first: a command that voids a payment meanwhile comes before, and is
     /// seen, or after, and finds what is written here.
-    async fn write(
-        &mut self,
-        tx: &mut Tx<'_>,
-        results: &[CallResult],
-    ) -> Result<Vec<()>, Error> {
+    async fn write(&mut self, tx: &mut Tx<'_>, results: &[CallResult]) -> Result<Vec<()>, Error> {
         let orders: Vec<_> = results.iter().map(|result| result.order_id).collect();
         let mut payments = store::load(tx, &orders).await?;
         let note = |result: &CallResult| Some((result.order_id, payments.note(result.clone())?));

@@ -24,10 +24,7 @@ struct Stored {
 }
 
 /// The payments of these orders, locked in sorted order.
-pub(crate) async fn load(
-    connection: &mut PgConnection,
-    orders: &[Uuid],
-) -> sqlx::Result<Payments> {
+pub(crate) async fn load(connection: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Payments> {
     let rows: Vec<Stored> = query_as(
         "SELECT order_id, status, amount_minor, currency, method, authorization_number, reason,
             try_count, next_try_at IS NOT NULL AS needs_call
@@ -179,13 +176,8 @@ fn ms(duration: Duration) -> i64 {
 }
 
 impl Status {
-    pub(crate) const ALL: [Status; 5] = [
-        Status::Pending,
-        Status::Authorized,
-        Status::Declined,
-        Status::Captured,
-        Status::Voided,
-    ];
+    pub(crate) const ALL: [Status; 5] =
+        [Status::Pending, Status::Authorized, Status::Declined, Status::Captured, Status::Voided];
 
     pub(crate) fn label(self) -> &'static str {
         match self {

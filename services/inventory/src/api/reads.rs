@@ -1,9 +1,7 @@
 //! What the API reads.
 
 use prost_types::Timestamp;
-use proto::inventory::{
-    Reservation, ReservationStatus, ReservedLine, SummarizeStockResponse,
-};
+use proto::inventory::{Reservation, ReservationStatus, ReservedLine, SummarizeStockResponse};
 use sqlx::{PgPool, query_as, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
