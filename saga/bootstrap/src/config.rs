@@ -5,25 +5,29 @@ mod file;
 mod layers;
 mod show;
 
-use std::{ffi::OsString, io::Write};
+use std::{ffi::OsString, io::Write, net::SocketAddr};
 
 use clap::{
     Arg, ArgMatches, Command, Error, Parser,
     error::{ContextKind, ErrorKind},
 };
 
+use crate::healthcheck;
 use layers::{Known, Layers};
 
 /// The settings of this process, from its flags, `SAGA_*` variables, the file that `--config` or
 /// `SAGA_CONFIG` names, and defaults.
 ///
 /// The file is a flat TOML table whose keys are the long flags: `kafka = "127.0.0.1:9092"`.
-/// `config show` prints every value and where it came from. On misuse the process ends with code 2
-/// and says what was wrong. `C` must not have a flag `--config` or a subcommand `config` itself.
+/// `config show` prints every value and where it came from. Where `C` has a flag `--listen` with a
+/// [`SocketAddr`], `healthcheck` asks the process that listens there whether it serves, and ends
+/// with code 0 or 1. On misuse the process ends with code 2 and says what was wrong. `C` must not
+/// have a flag `--config` or one of these subcommands itself.
 pub fn parse<C: Parser>() -> C {
     match resolve(std::env::args_os().collect(), std::env::vars_os()) {
         Ok(Resolved::Settings(settings)) => settings,
         Ok(Resolved::Shown(text)) => print_and_exit(&text),
+        Ok(Resolved::Healthcheck(listen)) => check_and_exit(listen),
         Err(error) => error.exit(),
     }
 }
@@ -34,16 +38,27 @@ fn print_and_exit(text: &str) -> ! {
     std::process::exit(i32::from(written.is_err()))
 }
 
+#[expect(clippy::exit, reason = "the exit code is the answer")]
+fn check_and_exit(listen: SocketAddr) -> ! {
+    let outcome = healthcheck::check(listen);
+    if let Err(error) = &outcome {
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    }
+    std::process::exit(i32::from(outcome.is_err()))
+}
+
 enum Resolved<C> {
     Settings(C),
     Shown(String),
+    /// Where the process listens whose health is asked for.
+    Healthcheck(SocketAddr),
 }
 
 fn resolve<C: Parser>(
     args: Vec<OsString>,
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Resolved<C>, Error> {
-    let mut command = with_config(C::command());
+    let mut command = with_healthcheck(with_config(C::command()));
     let layers = Known::of(&command)
         .collect(&args, env)
         .map_err(|refusal| command.error(ErrorKind::UnknownArgument, refusal))?;
@@ -54,6 +69,9 @@ fn resolve<C: Parser>(
         .map_err(|error| blame_the_source(&mut command, error, &layers))?;
     if asks_to_show(&matches) {
         return Ok(Resolved::Shown(show::text(&command, &matches, &layers)));
+    }
+    if let Some(listen) = whose_health(&matches) {
+        return Ok(Resolved::Healthcheck(listen));
     }
     C::from_arg_matches_mut(&mut matches)
         .map(Resolved::Settings)
@@ -84,11 +102,31 @@ fn with_config(command: Command) -> Command {
     if is_plain { command.subcommand_negates_reqs(true) } else { command }
 }
 
+fn with_healthcheck(command: Command) -> Command {
+    let listens = command.get_arguments().any(|arg| arg.get_id() == LISTEN_FLAG);
+    if !listens {
+        return command;
+    }
+    command.subcommand(
+        Command::new(HEALTHCHECK)
+            .about("Ask the process that runs with these settings whether it serves"),
+    )
+}
+
 const FILE_FLAG: &str = "config";
 const FILE_VARIABLE: &str = "SAGA_CONFIG";
+const LISTEN_FLAG: &str = "listen";
+const HEALTHCHECK: &str = "healthcheck";
 
 fn asks_to_show(matches: &ArgMatches) -> bool {
     matches.subcommand_matches("config").and_then(ArgMatches::subcommand_name) == Some("show")
+}
+
+fn whose_health(matches: &ArgMatches) -> Option<SocketAddr> {
+    if matches.subcommand_name() != Some(HEALTHCHECK) {
+        return None;
+    }
+    matches.try_get_one(LISTEN_FLAG).ok().flatten().copied()
 }
 
 /// clap only knows the flag that a bad value belongs to; the reader must edit a file or a variable.

@@ -4,6 +4,7 @@
 
 pub mod config;
 mod flags;
+mod healthcheck;
 pub mod paging;
 mod participation;
 mod postgres;

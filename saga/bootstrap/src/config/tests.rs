@@ -1,4 +1,4 @@
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
@@ -28,6 +28,7 @@ fn settings(args: &[&str], env: &[(&str, &str)]) -> Settings {
     match outcome(args, env).unwrap() {
         Resolved::Settings(settings) => settings,
         Resolved::Shown(text) => panic!("shown instead of parsed: {text}"),
+        Resolved::Healthcheck(listen) => panic!("asked {listen} instead of parsed"),
     }
 }
 
@@ -35,6 +36,7 @@ fn shown(args: &[&str], env: &[(&str, &str)]) -> String {
     match outcome(args, env).unwrap() {
         Resolved::Shown(text) => text,
         Resolved::Settings(settings) => panic!("parsed instead of shown: {settings:?}"),
+        Resolved::Healthcheck(listen) => panic!("asked {listen} instead of shown"),
     }
 }
 
@@ -185,4 +187,32 @@ fn config_show_prints_values_with_their_source_and_no_secrets() {
 fn config_show_works_while_a_required_setting_is_missing() {
     assert!(shown(&["config", "show"], &[]).contains("# database-url"));
     assert!(refusal(&[], &[]).contains("--database-url"));
+}
+
+/// A process that listens.
+#[derive(Debug, Parser)]
+struct Listening {
+    #[arg(long, env = "SAGA_LISTEN", default_value = "127.0.0.1:7101")]
+    listen: SocketAddr,
+    #[arg(long)]
+    required: String,
+}
+
+#[test]
+fn a_healthcheck_asks_where_the_same_settings_listen() {
+    let asked = |args: &[&str], env: &[(&str, &str)]| {
+        let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        match resolve::<Listening>(args.iter().map(OsString::from).collect(), env).unwrap() {
+            Resolved::Healthcheck(listen) => listen.to_string(),
+            Resolved::Settings(_) | Resolved::Shown(_) => panic!("nobody is asked"),
+        }
+    };
+    assert_eq!(asked(&["service", "healthcheck"], &[]), "127.0.0.1:7101");
+    assert_eq!(asked(&["service", "healthcheck"], &[("SAGA_LISTEN", "0.0.0.0:80")]), "0.0.0.0:80");
+    assert_eq!(asked(&["service", "--listen=[::1]:81", "healthcheck"], &[]), "[::1]:81");
+}
+
+#[test]
+fn only_what_listens_has_a_healthcheck() {
+    assert!(refusal(&[DATABASE, "healthcheck"], &[]).contains("healthcheck"));
 }
