@@ -1,0 +1,62 @@
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split(' '))
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_has_examples() {
+    fn check(command: &clap::Command) {
+        for command in command.get_subcommands() {
+            if command.has_subcommands() {
+                check(command);
+            } else {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Examples:"), "{} has no examples", command.get_name());
+            }
+        }
+    }
+    check(&Cli::command());
+}
+
+#[test]
+fn shared_flags_stand_before_and_after_the_command() {
+    for line in ["saga -o json --port-base 7200 status", "saga status -o json --port-base 7200"] {
+        let cli = parse(line).unwrap();
+        assert_eq!((cli.global.output, cli.global.place.port_base), (Format::Json, Some(7_200)));
+    }
+}
+
+#[test]
+fn addresses_have_a_host_and_a_port() {
+    assert!(parse("saga --order shop.example:7101 status").is_ok());
+    for wrong in ["7101", ":7101", "host:", "host:0", "http://host:7101", "host:99999"] {
+        assert!(parse(&format!("saga --order {wrong} status")).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_four_ports_must_exist() {
+    assert!(parse("saga --port-base 65533 up").is_err());
+}
+
+#[test]
+fn a_bench_is_either_paced_or_saturating() {
+    assert!(parse("saga bench --rate 10").is_ok());
+    assert!(parse("saga bench --max --decline 5%").is_ok());
+    assert!(parse("saga bench --max --rate 10").is_err());
+    assert!(parse("saga bench").is_err());
+}
+
+#[test]
+fn fresh_data_needs_servers_of_our_own() {
+    assert!(parse("saga up --fresh").is_ok());
+    assert!(parse("saga up --fresh --kafka 127.0.0.1:9092").is_err());
+}

@@ -1,0 +1,80 @@
+//! The first thing a new user sees: one order that is confirmed, one that is undone, step by step.
+
+mod scene;
+mod telling;
+
+use crate::{
+    args::Global,
+    clients::Clients,
+    failure::Failure,
+    output::{Format, print},
+    up::{self, Found, System},
+};
+
+/// See one order confirmed and one undone, step by step
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  saga demo                  starts the system if none is running, and leaves it running
+  saga demo --exit           stops it again
+  saga demo --fresh          with empty databases and topics
+  saga demo -o json          the two sagas as data")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    start: up::Start,
+
+    /// Stop the system afterwards, if it was started for this
+    #[arg(long)]
+    exit: bool,
+}
+
+pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    if let Found::Running(running) = up::look(&global.data_dir) {
+        if args.start.fresh {
+            let what = "--fresh cannot wipe the data of a running system";
+            return Err(Failure::of_code(tonic::Code::FailedPrecondition, what)
+                .next("stop it with `saga down` first"));
+        }
+        show(&Clients::at(running.addresses.clone(), global.timeout), global.output).await?;
+        return leave(
+            &up::welcome(&running, "\nIt was running before, and goes on."),
+            global.output,
+        );
+    }
+
+    let common = up::common(&args.start, "warn")?;
+    let _telemetry = bootstrap::telemetry::init("saga", &common)?;
+    let stop = bootstrap::stop_signal();
+    let system = System::start(&args.start, global, &common, &stop).await?;
+    let clients = Clients::at(system.running().addresses, global.timeout);
+    let shown = tokio::select! {
+        shown = show(&clients, global.output) => shown,
+        () = stop.cancelled() => Ok(()),
+    };
+    if shown.is_err() || args.exit || stop.is_cancelled() {
+        let stopped = system.stop().await;
+        return shown.and(stopped);
+    }
+    leave(&up::welcome(&system.running(), up::STOP_HINT), global.output)?;
+    system.until_stopped(&stop).await
+}
+
+async fn show(clients: &Clients, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Table => telling::tell(clients).await,
+        Format::Json | Format::Jsonl => {
+            let mut stories = Vec::new();
+            for scene in scene::both(clients).await? {
+                stories.push(scene.play(clients, |_| Ok(())).await?.story);
+            }
+            format.list(&stories, |_| String::new())
+        }
+    }
+}
+
+/// Advice is for people: programs get the data only.
+fn leave(advice: &str, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Table => print(&format!("\n{advice}")),
+        Format::Json | Format::Jsonl => Ok(()),
+    }
+}

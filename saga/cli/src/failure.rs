@@ -1,0 +1,187 @@
+//! What went wrong, for the person who typed the command: what, why, what to do next, and the exit
+//! code for scripts.
+
+use std::{error::Error, fmt::Write as _, io};
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::{
+    output::{Tone, paint, talk},
+    units,
+};
+
+/// Why the command ends without having done what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    what: String,
+    why: Vec<String>,
+    next: Option<String>,
+    exit_code: u8,
+}
+
+/// A check that was asked for did not hold; the other codes are those of
+/// `bootstrap::problem::exit_code`.
+pub(crate) const CHECK_FAILED: u8 = 7;
+/// A fault that the codes of gRPC have no better word for.
+const FAULT: u8 = 1;
+const USAGE: u8 = 2;
+const DONE: u8 = 0;
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), why: Vec::new(), next: None, exit_code: FAULT }
+    }
+
+    /// The command can never be right as it stands.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self { exit_code: USAGE, ..Self::new(what) }
+    }
+
+    /// The thing works, but not as it must: something is down, or the books do not balance.
+    pub(crate) fn check(what: impl Into<String>) -> Self {
+        Self { exit_code: CHECK_FAILED, ..Self::new(what) }
+    }
+
+    /// For a state of things that refuses the command, with the code a service would answer.
+    pub(crate) fn of_code(code: Code, what: impl Into<String>) -> Self {
+        Self { exit_code: bootstrap::problem::exit_code(code), ..Self::new(what) }
+    }
+
+    pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
+        self.why.push(why.into());
+        self
+    }
+
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// What a service answered; `peer` is its name with its address.
+    pub(crate) fn from_status(status: &Status, peer: &str, address: &str) -> Self {
+        let exit_code = bootstrap::problem::exit_code(status.code());
+        if is_refused_connection(status) {
+            let what = format!("nothing listens on {address}, where the {peer} should be");
+            let next = "start it with `saga up`, or say where it is with --port-base or --config";
+            return Self { exit_code, ..Self::new(what).next(next) };
+        }
+        let details = status.get_error_details();
+        let message = match status.message() {
+            "" => status.code().description().to_owned(),
+            message => message.to_owned(),
+        };
+        let violations = details.bad_request().map(|request| &request.field_violations);
+        let mut failure = match violations {
+            Some(violations) if !violations.is_empty() => {
+                let mut failure = Self::new(format!("the {peer} refused the request"));
+                for violation in violations {
+                    failure = failure.why(format!("{} {}", violation.field, violation.description));
+                }
+                failure
+            }
+            _ => Self::new(format!("the {peer} says: {message}")),
+        };
+        failure.exit_code = exit_code;
+        failure.next = next_after(status);
+        failure
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// On stderr; nothing for a reader that has gone, which is its right.
+    pub(crate) fn tell(&self) {
+        if self.exit_code != DONE {
+            talk(&self.text());
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} {}", paint(Tone::Bad, "error:"), self.what);
+        for why in &self.why {
+            let _ = write!(text, "\n  {} {why}", paint(Tone::Dim, "why: "));
+        }
+        if let Some(next) = &self.next {
+            let _ = write!(text, "\n  {} {next}", paint(Tone::Dim, "next:"));
+        }
+        text
+    }
+}
+
+fn next_after(status: &Status) -> Option<String> {
+    let details = status.get_error_details();
+    let retry_after = details.retry_info().and_then(|retry| retry.retry_delay);
+    if let Some(delay) = retry_after {
+        return Some(format!("send it again after {}", units::brief(delay)));
+    }
+    let next = match (status.code(), details.resource_info().map(|info| &*info.resource_type)) {
+        (Code::NotFound, Some("order")) => "`saga order list` shows the orders there are",
+        (Code::NotFound, Some("item")) => "`saga stock list` shows the items there are",
+        (Code::NotFound, Some("payment")) => "`saga payment list` shows the payments there are",
+        (Code::NotFound, _) => {
+            "`saga list` shows the sagas there are, `saga order list` the orders"
+        }
+        (Code::DeadlineExceeded, _) => {
+            "the work may still be done: look before you send it again; wait longer with --timeout"
+        }
+        (Code::Unavailable | Code::ResourceExhausted, _) => {
+            "send it again; `saga status` says what is down"
+        }
+        (Code::Unimplemented, _) => "the service is of another version than this command",
+        (Code::Internal | Code::Unknown | Code::DataLoss, _) => "the service's log says more",
+        (
+            Code::Ok
+            | Code::Cancelled
+            | Code::InvalidArgument
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unauthenticated,
+            _,
+        ) => return None,
+    };
+    Some(next.to_owned())
+}
+
+/// Whether there was nobody to answer, as far as the chain of causes tells.
+pub(crate) fn is_refused_connection(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.kind() == io::ErrorKind::ConnectionRefused;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let mut chain = error.chain().map(ToString::to_string);
+        let what = chain.next().unwrap_or_default();
+        Self { why: chain.collect(), ..Self::new(what) }
+    }
+}
+
+impl From<provision::Error> for Failure {
+    fn from(error: provision::Error) -> Self {
+        Self::from(anyhow::Error::from(error))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self { exit_code: DONE, ..Self::new("") }
+        } else {
+            Self::new("cannot write the output").why(error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

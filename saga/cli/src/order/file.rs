@@ -1,0 +1,65 @@
+//! Orders from a file: one JSON object, an array of them, or one object a line, each a
+//! `shop.order.v1.PlaceOrderRequest`.
+
+use std::{io::Read, path::Path};
+
+use prost::{Message, Name};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use proto::order::PlaceOrderRequest;
+use serde_json::{Deserializer, Value};
+
+use crate::failure::Failure;
+
+/// The orders in the file; `-` reads stdin.
+pub(super) fn read(path: &Path) -> Result<Vec<PlaceOrderRequest>, Failure> {
+    let name = path.display();
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().lock().take(MAX_BYTES).read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text =
+        text.map_err(|error| Failure::usage(format!("cannot read {name}")).why(error.to_string()))?;
+    parse(&text).map_err(|why| {
+        Failure::usage(format!("{name} holds no orders")).why(why).next(format!(
+            "write them like {{\"lines\": [{{\"sku\": \"SKU-1\", \"quantity\": 2}}], \
+             \"paymentMethod\": \"{PAYMENT_METHOD}\"}}"
+        ))
+    })
+}
+
+/// What an order without one is paid with.
+pub(super) const PAYMENT_METHOD: &str = "tok_ok";
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+fn parse(text: &str) -> Result<Vec<PlaceOrderRequest>, String> {
+    let descriptor = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)
+        .ok()
+        .and_then(|pool| pool.get_message_by_name(&PlaceOrderRequest::full_name()))
+        .ok_or("this command does not know what an order looks like")?;
+    let mut orders = Vec::new();
+    for value in Deserializer::from_str(text).into_iter::<Value>() {
+        let value = value.map_err(|error| error.to_string())?;
+        let several = if let Value::Array(values) = value { values } else { vec![value] };
+        for value in several {
+            orders.push(order(&descriptor, value, orders.len())?);
+        }
+    }
+    if orders.is_empty() { Err("it is empty".to_owned()) } else { Ok(orders) }
+}
+
+fn order(
+    descriptor: &MessageDescriptor,
+    value: Value,
+    before: usize,
+) -> Result<PlaceOrderRequest, String> {
+    let wrong = |error: String| format!("order {}: {error}", before + 1);
+    let message = DynamicMessage::deserialize(descriptor.clone(), value)
+        .map_err(|error| wrong(error.to_string()))?;
+    PlaceOrderRequest::decode(message.encode_to_vec().as_slice())
+        .map_err(|error| wrong(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+use super::*;
+
+#[test]
+fn one_object_an_array_and_lines_are_read() {
+    let one = r#"{"lines": [{"sku": "SKU-1", "quantity": 2}], "payment_method": "tok_ok"}"#;
+    let orders = parse(one).unwrap();
+    assert_eq!(orders[0].lines[0].quantity, 2);
+    assert_eq!(orders[0].payment_method, "tok_ok");
+
+    assert_eq!(parse(&format!("[{one}, {one}]")).unwrap().len(), 2);
+    assert_eq!(parse(&format!("{one}\n{one}\n{one}\n")).unwrap().len(), 3);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (text, part) in [
+        ("", "empty"),
+        ("{", "EOF"),
+        (r#"{"lines": [{"sku": "A", "quantity": -1}]}"#, "order 1"),
+        (r#"[{}, {"lignes": []}]"#, "lignes"),
+        ("7", "order 1"),
+    ] {
+        let why = parse(text).unwrap_err();
+        assert!(why.contains(part), "{text}: {why}");
+    }
+}

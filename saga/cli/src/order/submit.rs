@@ -1,0 +1,204 @@
+//! Submits orders, from flags or from a file.
+
+use std::path::PathBuf;
+
+use futures::{StreamExt, TryStreamExt};
+use proto::order::{Order, OrderLine, OrderStatus, PlaceOrderRequest};
+use uuid::Uuid;
+
+use super::{as_line, as_text, file, get, watch};
+use crate::{
+    clients::{Clients, Orders},
+    failure::Failure,
+    output::{Format, print, talk},
+    sagas, story, units,
+};
+
+/// Order something
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  saga order submit --sku SKU-1 --quantity 2 --watch
+  saga order submit --line SKU-1=2 --line SKU-3=1
+  saga order submit --sku SKU-1 --payment-method tok_declined --watch
+  saga order submit --sku SKU-2 --count 100
+  saga order submit --file order.json
+  generate-orders | saga order submit --file - -o jsonl
+
+Payment methods of the built-in gateway:
+  tok_ok  approves      tok_declined  refuses      tok_silent  never answers
+  tok_flaky  fails a few times first")]
+pub(crate) struct Args {
+    /// What to order; again for the next line
+    #[arg(long, value_name = "SKU", conflicts_with = "file")]
+    sku: Vec<String>,
+    /// How many of it; again for the next line [default: 1]
+    #[arg(long, value_name = "PIECES", requires = "sku")]
+    quantity: Vec<u32>,
+    /// What and how many of it, in one
+    #[arg(long, value_name = "SKU=PIECES", value_parser = line, conflicts_with = "file")]
+    line: Vec<OrderLine>,
+    /// Orders as JSON: one object, an array, or one object a line; `-` reads stdin
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Token of the payment method [default: tok_ok]
+    #[arg(long, value_name = "TOKEN")]
+    payment_method: Option<String>,
+    /// Who orders
+    #[arg(long, value_name = "ID")]
+    customer: Option<String>,
+    /// Makes sending it again harmless [default: a new one for each order]
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Submit so many of the same
+    #[arg(long, default_value_t = 1, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// Follow each order until it is decided; exits with 7 when one is cancelled
+    #[arg(long)]
+    watch: bool,
+}
+
+fn line(text: &str) -> Result<OrderLine, String> {
+    let wrong = || format!("'{text}' is no line; write it like SKU-1=2");
+    let (sku, quantity) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let quantity = quantity.parse().map_err(|_| wrong())?;
+    if sku.is_empty() { Err(wrong()) } else { Ok(OrderLine { sku: sku.to_owned(), quantity }) }
+}
+
+pub(super) async fn run(args: Args, clients: &Clients, format: Format) -> Result<(), Failure> {
+    let follow = args.watch;
+    let requests = requests(args)?;
+    let orders = clients.orders()?;
+    if let [request] = requests.as_slice() {
+        let order = place(&orders, request.clone()).await?;
+        return if follow {
+            follow_one(order, clients, &orders, format).await
+        } else {
+            format.one(&order, as_text)?;
+            talk(&format!("\nfollow it with `saga watch {}`", order.order_id));
+            Ok(())
+        };
+    }
+    many(requests, follow, &orders, format).await
+}
+
+/// Takes an order; it is pending when this returns.
+pub(crate) async fn place(orders: &Orders, request: PlaceOrderRequest) -> Result<Order, Failure> {
+    let taken =
+        orders.ask(request, async |mut api, request| api.place_order(request).await).await?;
+    Ok(taken.order.unwrap_or_default())
+}
+
+async fn follow_one(
+    order: Order,
+    clients: &Clients,
+    orders: &Orders,
+    format: Format,
+) -> Result<(), Failure> {
+    let order_id = order.order_id.clone();
+    let decided = match format {
+        Format::Table => {
+            print(&as_line(&order))?;
+            let sagas = clients.sagas()?;
+            let tell = |moment: &story::Moment| print(&moment.with_offset());
+            let story = sagas::follow(&sagas, &order_id, tell).await?;
+            print(&story::sentence(&story, &units::now()))?;
+            get(orders, order_id).await?
+        }
+        Format::Json | Format::Jsonl => {
+            watch(orders, order_id, |order| format.event(order, as_line)).await?
+        }
+    };
+    check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
+}
+
+/// A bounded number at a time; what was taken is told as it is taken.
+async fn many(
+    requests: Vec<PlaceOrderRequest>,
+    follow: bool,
+    orders: &Orders,
+    format: Format,
+) -> Result<(), Failure> {
+    let total = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+    let mut ended = futures::stream::iter(requests)
+        .map(async |request| {
+            let order = place(orders, request).await?;
+            if follow { watch(orders, order.order_id, |_| Ok(())).await } else { Ok(order) }
+        })
+        .buffered(AT_A_TIME);
+    let mut cancelled = 0;
+    while let Some(order) = ended.try_next().await? {
+        cancelled += u32::from(order.status() == OrderStatus::Cancelled);
+        format.event(&order, as_line)?;
+    }
+    talk(&format!("{} orders taken", units::count(total)));
+    if follow { check_confirmed(cancelled, total) } else { Ok(()) }
+}
+
+const AT_A_TIME: usize = 32;
+
+fn check_confirmed(cancelled: u32, total: u32) -> Result<(), Failure> {
+    match (cancelled, total) {
+        (0, _) => Ok(()),
+        (_, 1) => Err(Failure::check("the order was cancelled")),
+        _ => Err(Failure::check(format!("{cancelled} of {total} orders were cancelled"))),
+    }
+}
+
+/// What is to be sent, each with a request id of its own.
+fn requests(args: Args) -> Result<Vec<PlaceOrderRequest>, Failure> {
+    let orders = match &args.file {
+        Some(path) => file::read(path)?,
+        None => vec![PlaceOrderRequest {
+            lines: lines(args.sku, args.quantity, args.line)?,
+            ..PlaceOrderRequest::default()
+        }],
+    };
+    let total = orders.len() * args.count as usize;
+    let mut requests = Vec::with_capacity(total);
+    for order in (0..args.count).flat_map(|_| &orders) {
+        let mut order = order.clone();
+        if let Some(customer) = &args.customer {
+            order.customer_id.clone_from(customer);
+        }
+        if let Some(payment_method) = &args.payment_method {
+            order.payment_method.clone_from(payment_method);
+        } else if order.payment_method.is_empty() {
+            file::PAYMENT_METHOD.clone_into(&mut order.payment_method);
+        }
+        match &args.request_id {
+            Some(request_id) if total == 1 => order.request_id.clone_from(request_id),
+            Some(request_id) => order.request_id = format!("{request_id}-{}", requests.len() + 1),
+            None if order.request_id.is_empty() || args.count > 1 => {
+                order.request_id = Uuid::now_v7().to_string();
+            }
+            None => {}
+        }
+        requests.push(order);
+    }
+    Ok(requests)
+}
+
+fn lines(
+    skus: Vec<String>,
+    quantities: Vec<u32>,
+    lines: Vec<OrderLine>,
+) -> Result<Vec<OrderLine>, Failure> {
+    if quantities.len() > skus.len() || (skus.len() > 1 && quantities.len() < skus.len()) {
+        let what = format!("{} × --sku, but {} × --quantity", skus.len(), quantities.len());
+        let next = "give each --sku its --quantity, or write --line SKU-1=2";
+        return Err(Failure::usage(what).next(next));
+    }
+    let quantities = quantities.into_iter().chain(std::iter::repeat(1));
+    let pairs = skus.into_iter().zip(quantities);
+    let mut all: Vec<_> = pairs.map(|(sku, quantity)| OrderLine { sku, quantity }).collect();
+    all.extend(lines);
+    if all.is_empty() {
+        let next = "add --sku SKU-1, or --file; `saga stock list` shows what there is";
+        return Err(Failure::usage("there is nothing to order").next(next));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Runs the whole system in one process: Postgres, Kafka and the four services.
+
+mod background;
+mod database;
+mod health;
+mod services;
+mod state;
+mod status;
+mod system;
+
+use std::path::Path;
+
+use bootstrap::Common;
+
+use crate::{
+    args::Global,
+    clients::{Addresses, DEFAULT_PORT_BASE},
+    failure::Failure,
+    output::{Tone, paint, print, talk},
+};
+pub(crate) use background::down;
+pub(crate) use state::{Found, Running, look};
+pub(crate) use status::status;
+pub(crate) use system::System;
+
+/// Run the whole system: Postgres, Kafka and the four services
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  saga up                               until Ctrl-C; data stays in .saga
+  saga up --detach                      in the background, until `saga down`
+  saga up --fresh                       with empty databases and topics
+  saga up --port-base 7200 --data-dir .saga-2
+  saga up --kafka 127.0.0.1:9092 --database-url postgres://me@127.0.0.1/postgres")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) start: Start,
+
+    /// Return when everything is ready, and go on in the background
+    #[arg(long)]
+    detach: bool,
+
+    /// Says that this process is the one in the background
+    #[arg(long, hide = true)]
+    in_background: bool,
+}
+
+/// What the system is made of.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "What it is made of")]
+pub(crate) struct Start {
+    /// Wipe the data first
+    #[arg(long, conflicts_with_all = ["kafka", "database_url"])]
+    pub(crate) fresh: bool,
+
+    /// Use this Kafka instead of starting one
+    #[arg(long, env = "SAGA_KAFKA", value_name = "HOST:PORT", hide_env = true)]
+    pub(crate) kafka: Option<String>,
+
+    /// Use this Postgres instead of starting one, as a user who may create databases
+    #[arg(long, env = "SAGA_DATABASE_URL", value_name = "URL", hide_env = true)]
+    pub(crate) database_url: Option<String>,
+
+    /// What to log: a level, or levels by module [default: warn, or info in the background]
+    #[arg(long, env = "SAGA_LOG", value_name = "FILTER", hide_env = true)]
+    log: Option<String>,
+
+    /// OpenTelemetry collector (OTLP over gRPC) that takes the traces
+    #[arg(long, env = "SAGA_OTLP_ENDPOINT", value_name = "URL", hide_env = true)]
+    otlp_endpoint: Option<String>,
+
+    /// Partitions that every topic has
+    #[arg(long, env = "SAGA_PARTITIONS", default_value_t = 4, value_name = "COUNT",
+          value_parser = clap::value_parser!(i32).range(1..=1024), hide_env = true)]
+    partitions: i32,
+
+    /// Accept a Postgres that can lose committed data
+    #[arg(long, env = "SAGA_ALLOW_UNSAFE_POSTGRES", hide_env = true)]
+    allow_unsafe_postgres: bool,
+}
+
+/// The addresses of the system that runs on this data folder, if one does.
+pub(crate) fn running_addresses(data_dir: &Path) -> Option<Addresses> {
+    match look(data_dir) {
+        Found::Running(running) => Some(running.addresses),
+        Found::Nothing | Found::Stale(_) => None,
+    }
+}
+
+pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    if let Found::Running(running) = look(&global.data_dir) {
+        return already_running(&running, args.start.fresh);
+    }
+    if args.detach && !args.in_background {
+        let running = background::start(&global.data_dir).await?;
+        return print(&welcome(&running, ""));
+    }
+
+    let default_log = if args.in_background { "info" } else { "warn" };
+    let common = common(&args.start, default_log)?;
+    let _telemetry = bootstrap::telemetry::init("saga", &common)?;
+    let stop = bootstrap::stop_signal();
+    let system = System::start(&args.start, global, &common, &stop).await?;
+    if !args.in_background {
+        print(&welcome(&system.running(), STOP_HINT))?;
+    }
+    system.until_stopped(&stop).await
+}
+
+/// What to say below the addresses of a system that runs in the foreground.
+pub(crate) const STOP_HINT: &str = "\nCtrl-C stops it; the data stays.";
+
+/// Starting twice is no error, and wiping under a running system is.
+fn already_running(running: &Running, fresh: bool) -> Result<(), Failure> {
+    if fresh {
+        let what =
+            format!("--fresh cannot wipe the data of a running system (process {})", running.pid);
+        return Err(Failure::of_code(tonic::Code::FailedPrecondition, what)
+            .next("stop it with `saga down` first"));
+    }
+    if !running.ready {
+        talk("it is starting just now, in another process");
+    }
+    print(&welcome(running, "\nIt was running already; `saga down` stops it."))
+}
+
+/// The settings that all services share, with what `bootstrap` fills in by itself.
+pub(crate) fn common(start: &Start, default_log: &str) -> Result<Common, Failure> {
+    let mut flags = vec![
+        "--log".to_owned(),
+        start.log.clone().unwrap_or_else(|| default_log.to_owned()),
+        format!("--partitions={}", start.partitions),
+    ];
+    flags.extend(start.kafka.as_ref().map(|kafka| format!("--kafka={kafka}")));
+    flags.extend(start.otlp_endpoint.as_ref().map(|url| format!("--otlp-endpoint={url}")));
+    if start.allow_unsafe_postgres {
+        flags.push("--allow-unsafe-postgres".to_owned());
+    }
+    Ok(services::parse::<services::OnlyCommon>(flags)?.common)
+}
+
+/// The ports that the system is to listen at.
+fn addresses(global: &Global) -> Addresses {
+    Addresses::from_port_base(global.place.port_base.unwrap_or(DEFAULT_PORT_BASE))
+}
+
+/// Where everything is, and what to try.
+pub(crate) fn welcome(running: &Running, hint: &str) -> String {
+    let mut text = paint(Tone::Strong, "The system is up.");
+    let mut line = |name: &str, address: &str| {
+        text.push_str(&format!("\n  {name:<18} {address}"));
+    };
+    for (name, address) in running.addresses.named() {
+        line(name, address);
+    }
+    line("Kafka", &running.kafka);
+    line("Postgres", &running.database_url);
+    line("data", &running.data_dir.display().to_string());
+    let said = if running.addresses == Addresses::from_port_base(DEFAULT_PORT_BASE) {
+        String::new()
+    } else {
+        format!(" --data-dir {}", running.data_dir.display())
+    };
+    format!(
+        "{text}\n\n{}\n  \
+         saga order submit --sku SKU-1 --quantity 2 --watch{said}\n  \
+         saga order submit --sku SKU-2 --payment-method tok_declined --watch{said}\n  \
+         saga list --since 10m{said}\n  \
+         saga stock list{said}\n  \
+         saga bench --rate 200 --duration 10s{said}\n  \
+         grpcurl -plaintext -d '{{}}' {} shop.order.v1.OrderService/ListCatalog\n{}",
+        paint(
+            Tone::Strong,
+            "Try (as `cargo run --release --` instead of `saga`, if it is not installed):"
+        ),
+        running.addresses.order,
+        paint(Tone::Dim, hint)
+    )
+    .trim_end()
+    .to_owned()
+}

@@ -1,0 +1,114 @@
+//! The system in a process of its own that outlives the terminal, and its end.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::state::{Found, Running, forget, is_claimed, look};
+use crate::{
+    args::Global,
+    failure::Failure,
+    output::{print, talk},
+};
+
+/// Starts this program again in the background and returns when everything is ready.
+pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::new("cannot start in the background").why(error.to_string())
+    };
+    fs::create_dir_all(data_dir).map_err(cannot)?;
+    let log_path = data_dir.join(LOG);
+    let _ = fs::rename(&log_path, data_dir.join(LAST_LOG));
+    let log = File::create(&log_path).map_err(cannot)?;
+    let again: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
+        .args(again)
+        .arg("--in-background")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().map_err(cannot)?)
+        .stderr(log)
+        // Ctrl-C in this terminal is not meant for it.
+        .process_group(0)
+        .spawn()
+        .map_err(cannot)?;
+
+    let pid = i32::try_from(child.id()).unwrap_or_default();
+    let mut said = 0;
+    loop {
+        if let Found::Running(running) = look(data_dir)
+            && running.pid == pid
+        {
+            running.progress.iter().skip(said).for_each(|line| talk(line));
+            said = running.progress.len();
+            if running.ready {
+                talk(&format!(
+                    "process {pid} goes on in the background; log: {}",
+                    log_path.display()
+                ));
+                return Ok(*running);
+            }
+        }
+        if let Some(status) = child.try_wait().map_err(cannot)? {
+            return Err(ended_early(&log_path, &status.to_string()));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+fn ended_early(log: &PathBuf, status: &str) -> Failure {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let failure = Failure::new(format!("the system did not start ({status})"));
+    let last = lines.iter().skip(lines.len().saturating_sub(LOG_LINES));
+    last.fold(failure, |failure, line| failure.why(*line))
+        .next(format!("the whole log is {}", log.display()))
+}
+
+const LOG: &str = "saga.log";
+const LAST_LOG: &str = "saga.log.1";
+const LOG_LINES: usize = 12;
+
+/// Stops the system that runs on the data folder; none is no error.
+pub(crate) async fn down(global: &Global) -> Result<(), Failure> {
+    let data_dir = &global.data_dir;
+    let running = match look(data_dir) {
+        Found::Running(running) => running,
+        Found::Stale(running) => {
+            forget(data_dir);
+            return print(&format!(
+                "nothing is running; process {} had ended without clearing up",
+                running.pid
+            ));
+        }
+        Found::Nothing => {
+            return print(&format!("nothing is running on {}", data_dir.display()));
+        }
+    };
+    talk(&format!("stopping process {} …", running.pid));
+    kill(Pid::from_raw(running.pid), Signal::SIGTERM).map_err(|error| {
+        Failure::new(format!("cannot stop process {}", running.pid)).why(error.to_string())
+    })?;
+    let asked_at = Instant::now();
+    while is_claimed(data_dir) {
+        if asked_at.elapsed() > STOP_PATIENCE {
+            let what = format!("process {} did not stop within {STOP_PATIENCE:?}", running.pid);
+            return Err(Failure::new(what).next(format!("end it with `kill -9 {}`", running.pid)));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    print("stopped; the data stays")
+}
+
+const GLANCE: Duration = Duration::from_millis(50);
+/// Services, Kafka and Postgres each have a deadline of their own.
+const STOP_PATIENCE: Duration = Duration::from_secs(120);

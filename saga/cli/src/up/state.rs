@@ -1,0 +1,179 @@
+//! Which system runs on a data folder: a lock that ends with its process, and a file that says
+//! where it is.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    clients::Addresses,
+    failure::Failure,
+    output::{Tone, paint, talk},
+};
+
+/// A system that runs, or is starting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    pub(crate) pid: i32,
+    pub(crate) version: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) started_at: OffsetDateTime,
+    pub(crate) ready: bool,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) addresses: Addresses,
+    pub(crate) kafka: String,
+    pub(crate) database_url: String,
+    /// What was said while starting, for whoever waits for it.
+    pub(crate) progress: Vec<String>,
+}
+
+/// What there is on a data folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    Running(Box<Running>),
+    /// Of a process that ended without clearing up.
+    Stale(Box<Running>),
+}
+
+/// Looks without touching anything.
+pub(crate) fn look(data_dir: &Path) -> Found {
+    let state = fs::read(data_dir.join(STATE))
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Running>(&text).ok())
+        .map(Box::new);
+    match (state, is_claimed(data_dir)) {
+        (Some(running), true) => Found::Running(running),
+        (Some(running), false) => Found::Stale(running),
+        (None, _) => Found::Nothing,
+    }
+}
+
+/// Whether a process holds the folder, which it does until it has ended.
+pub(crate) fn is_claimed(data_dir: &Path) -> bool {
+    let Ok(lock) = File::open(data_dir.join(LOCK)) else { return false };
+    matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// Clears up after a process that could not.
+pub(crate) fn forget(data_dir: &Path) {
+    let _ = fs::remove_file(data_dir.join(STATE));
+}
+
+const STATE: &str = "up.json";
+const LOCK: &str = "up.lock";
+
+/// The right to run a system on a data folder, and the file that tells others of it.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _lock: File,
+    running: Mutex<Running>,
+    began_at: Instant,
+}
+
+impl Claim {
+    /// # Errors
+    /// Another process runs a system there, or the folder cannot be written.
+    pub(crate) fn on(data_dir: &Path, addresses: Addresses) -> Result<Self, Failure> {
+        let cannot = |error: io::Error| {
+            Failure::new(format!("cannot write {}", data_dir.display()))
+                .why(error.to_string())
+                .next("choose another folder with --data-dir")
+        };
+        fs::create_dir_all(data_dir).map_err(cannot)?;
+        let data_dir = fs::canonicalize(data_dir).map_err(cannot)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(data_dir.join(LOCK))
+            .map_err(cannot)?;
+        acquire(&lock, &data_dir)?;
+        let running = Running {
+            pid: nix::unistd::getpid().as_raw(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: OffsetDateTime::now_utc(),
+            ready: false,
+            data_dir,
+            addresses,
+            kafka: String::new(),
+            database_url: String::new(),
+            progress: Vec::new(),
+        };
+        let claim = Self { _lock: lock, running: Mutex::new(running), began_at: Instant::now() };
+        claim.write(&claim.lock()).map_err(cannot)?;
+        Ok(claim)
+    }
+
+    pub(crate) fn running(&self) -> Running {
+        self.lock().clone()
+    }
+
+    /// Says what was reached, here and to whoever waits in another process.
+    pub(crate) fn progress(&self, text: &str) {
+        let seconds = self.began_at.elapsed().as_secs_f64();
+        let mark = paint(Tone::Good, "✓");
+        talk(&format!("{} {mark} {text}", paint(Tone::Dim, &format!("{seconds:>6.1} s"))));
+        self.change(|running| running.progress.push(format!("{seconds:>6.1} s ✓ {text}")));
+    }
+
+    /// Changes what others read; when they cannot be told, they find out by themselves.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Running)) {
+        let mut running = self.lock();
+        change(&mut running);
+        if let Err(error) = self.write(&running) {
+            tracing::warn!(%error, "cannot write the state of the system");
+        }
+    }
+
+    /// Takes back what others read; the lock goes with this process or this value.
+    pub(crate) fn release(self) {
+        forget(&self.lock().data_dir);
+    }
+
+    /// Written beside and renamed, so that nobody reads half of it.
+    fn write(&self, running: &Running) -> io::Result<()> {
+        let new = running.data_dir.join("up.json.new");
+        fs::write(&new, serde_json::to_vec_pretty(running)?)?;
+        fs::rename(new, running.data_dir.join(STATE))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tries for a moment: whoever just looks holds it, too, but not for long.
+fn acquire(lock: &File, data_dir: &Path) -> Result<(), Failure> {
+    let asked_at = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if asked_at.elapsed() < ACQUIRE_PATIENCE => {
+                std::thread::sleep(ACQUIRE_GLANCE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("a system is running on {}", data_dir.display());
+                return Err(Failure::of_code(tonic::Code::FailedPrecondition, what)
+                    .next("stop it with `saga down`, or choose another folder with --data-dir"));
+            }
+            Err(TryLockError::Error(error)) => {
+                let what = format!("cannot lock {}", data_dir.display());
+                return Err(Failure::new(what).why(error.to_string()));
+            }
+        }
+    }
+}
+
+const ACQUIRE_PATIENCE: Duration = Duration::from_millis(300);
+const ACQUIRE_GLANCE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests;

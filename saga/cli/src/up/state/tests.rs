@@ -1,0 +1,43 @@
+use super::*;
+
+fn folder(name: &str) -> PathBuf {
+    let id = uuid::Uuid::now_v7();
+    std::env::temp_dir().join(format!("saga-cli-{name}-{id}"))
+}
+
+fn claim(data_dir: &Path) -> Result<Claim, Failure> {
+    Claim::on(data_dir, Addresses::from_port_base(7_100))
+}
+
+#[test]
+fn a_system_is_found_while_its_process_holds_the_folder() {
+    let data_dir = folder("found");
+    assert_eq!(look(&data_dir), Found::Nothing);
+
+    let held = claim(&data_dir).unwrap();
+    held.change(|running| running.ready = true);
+    let Found::Running(running) = look(&data_dir) else { panic!("not found") };
+    assert!(running.ready);
+
+    held.release();
+    assert_eq!(look(&data_dir), Found::Nothing);
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[test]
+fn what_a_killed_process_left_is_stale_and_in_nobodys_way() {
+    let data_dir = folder("stale");
+    drop(claim(&data_dir).unwrap());
+    assert!(matches!(look(&data_dir), Found::Stale(_)));
+    claim(&data_dir).unwrap().release();
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[test]
+fn a_second_system_on_the_folder_is_refused() {
+    let data_dir = folder("second");
+    let held = claim(&data_dir).unwrap();
+    assert_eq!(claim(&data_dir).unwrap_err().exit_code(), 4);
+    held.release();
+    fs::remove_dir_all(data_dir).unwrap();
+}

@@ -1,0 +1,150 @@
+//! Whether each part of the system is well.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::net::{TcpStream, lookup_host};
+
+use super::{
+    health::{Health, check},
+    state::{Found, Running, look},
+};
+use crate::{
+    args::Global,
+    clients::Clients,
+    failure::Failure,
+    output::{lines, table, talk},
+    units,
+};
+
+/// One part of the system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Component {
+    name: String,
+    /// `serving`, `not serving` or `down`.
+    health: &'static str,
+    address: String,
+    /// Of the process that runs it, as far as that is known.
+    version: Option<String>,
+    uptime_seconds: Option<u64>,
+    detail: String,
+}
+
+/// # Errors
+/// When a part is not well.
+pub(crate) async fn status(global: &Global, clients: &Clients) -> Result<(), Failure> {
+    let running = match look(&global.data_dir) {
+        Found::Running(running) => Some(*running),
+        Found::Stale(running) => {
+            talk(&format!("process {} has ended without clearing up", running.pid));
+            None
+        }
+        Found::Nothing => None,
+    };
+    let components = components(running.as_ref(), clients).await;
+    if global.output == crate::output::Format::Jsonl {
+        for component in &components {
+            global.output.value(component, String::new)?;
+        }
+    } else {
+        global.output.value(&components, || as_table(&components))?;
+    }
+    let down: Vec<_> = components.iter().filter(|component| component.health != SERVING).collect();
+    if down.is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::check(format!("{} of {} are not well", down.len(), components.len()));
+    let is_all = down.len() == components.len();
+    Err(if is_all { failure.next("start the system with `saga up`") } else { failure })
+}
+
+const SERVING: &str = "serving";
+
+async fn components(running: Option<&Running>, clients: &Clients) -> Vec<Component> {
+    // Other addresses than those of the system that runs here are of another process.
+    let ours = running.filter(|running| running.addresses == *clients.addresses());
+    let version = ours.map(|running| running.version.clone());
+    let uptime_seconds = ours.map(|running| {
+        (OffsetDateTime::now_utc() - running.started_at).whole_seconds().unsigned_abs()
+    });
+    let component = |name: &str, address: &str, health: Health| {
+        let (health, detail) = match health {
+            Health::Serving => (SERVING, String::new()),
+            Health::NotServing => ("not serving", String::new()),
+            Health::Down(detail) => ("down", detail),
+        };
+        let (name, address) = (name.to_owned(), address.to_owned());
+        Component { name, health, address, version: version.clone(), uptime_seconds, detail }
+    };
+    let services = clients
+        .addresses()
+        .named()
+        .map(async |(name, address): (&str, &str)| component(name, address, check(address).await));
+    let mut components = futures::future::join_all(services).await;
+    if let Some(running) = ours {
+        let postgres = host_of(&running.database_url);
+        for (name, address) in [("Kafka", running.kafka.as_str()), ("Postgres", &postgres)] {
+            let health = if listens(address).await {
+                Health::Serving
+            } else {
+                Health::Down("nothing listens there".to_owned())
+            };
+            components.push(Component { version: None, ..component(name, address, health) });
+        }
+    }
+    components
+}
+
+/// `postgres://user@host:port/database` → `host:port`
+fn host_of(url: &str) -> String {
+    let server = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let server = server.split_once('/').map_or(server, |(server, _)| server);
+    let host = server.rsplit_once('@').map_or(server, |(_, host)| host);
+    if host.contains(':') { host.to_owned() } else { format!("{host}:{POSTGRES_PORT}") }
+}
+
+const POSTGRES_PORT: u16 = 5_432;
+
+/// Of several brokers, one is enough.
+async fn listens(addresses: &str) -> bool {
+    for address in addresses.split(',') {
+        let Ok(found) = lookup_host(address.trim()).await else { continue };
+        for address in found.collect::<Vec<SocketAddr>>() {
+            let connecting = TcpStream::connect(address);
+            if matches!(tokio::time::timeout(CONNECT_PATIENCE, connecting).await, Ok(Ok(_))) {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+fn as_table(components: &[Component]) -> String {
+    let mut table = table(&["COMPONENT", "HEALTH", "ADDRESS", "VERSION", "UP FOR", ""]);
+    for component in components {
+        let uptime = component.uptime_seconds.map(|s| units::brief(Duration::from_secs(s)));
+        table.add_row([
+            &component.name,
+            component.health,
+            &component.address,
+            component.version.as_deref().unwrap_or("-"),
+            uptime.as_deref().unwrap_or("-"),
+            &component.detail,
+        ]);
+    }
+    lines(&table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn the_server_of_a_url_is_found() {
+        assert_eq!(host_of("postgres://me@db:5433/postgres"), "db:5433");
+        assert_eq!(host_of("postgres://db/a"), "db:5432");
+    }
+}

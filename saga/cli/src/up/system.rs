@@ -1,0 +1,265 @@
+//! The system from its start to its stop: servers first, then services; and backwards.
+
+use std::{net::TcpListener, path::Path, time::Duration};
+
+use bootstrap::Common;
+use proto::order::ListCatalogRequest;
+use provision::{Kafka, Postgres, kafka, postgres};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Start, addresses, database,
+    health::{Health, check},
+    services::Services,
+    state::{Claim, Running},
+};
+use crate::{
+    args::Global,
+    clients::{Addresses, Clients},
+    failure::Failure,
+    output::talk,
+    stock,
+};
+
+/// A system that runs in this process.
+#[derive(Debug)]
+pub(crate) struct System {
+    services: JoinHandle<anyhow::Result<()>>,
+    stop_services: CancellationToken,
+    kafka: Option<Kafka>,
+    postgres: Option<Postgres>,
+    claim: Claim,
+}
+
+impl System {
+    /// Returns when a first order would work.
+    ///
+    /// # Errors
+    /// What keeps it from starting, with what to do about it; everything started is stopped again.
+    pub(crate) async fn start(
+        start: &Start,
+        global: &Global,
+        common: &Common,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let addresses = addresses(global);
+        check_ports(&addresses)?;
+        let claim = Claim::on(&global.data_dir, addresses)?;
+        let started = tokio::select! {
+            started = Self::start_claimed(start, common, &claim) => started,
+            () = stop.cancelled() => Err(Failure::new("stopped while starting")),
+        };
+        match started {
+            Ok((services, stop_services, kafka, postgres)) => {
+                claim.change(|running| running.ready = true);
+                Ok(Self { services, stop_services, kafka, postgres, claim })
+            }
+            Err(failure) => {
+                claim.release();
+                Err(failure)
+            }
+        }
+    }
+
+    pub(crate) fn running(&self) -> Running {
+        self.claim.running()
+    }
+
+    /// Runs until it is told to stop, or a service fails; then stops everything in order.
+    ///
+    /// # Errors
+    /// The failure of a service, after everything else has been stopped.
+    pub(crate) async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), Failure> {
+        let failed = tokio::select! {
+            ended = &mut self.services => Some(ended),
+            () = stop.cancelled() => None,
+        };
+        let Some(ended) = failed else { return self.stop().await };
+        self.stop_servers().await;
+        let log = "`saga up --log info` says more";
+        match ended {
+            Ok(Ok(())) => Err(Failure::new("the services ended without being told to").next(log)),
+            Ok(Err(error)) => Err(Failure::from(error).next(log)),
+            Err(panic) => Err(Failure::new("the services broke").why(panic.to_string()).next(log)),
+        }
+    }
+
+    /// Stops the services, then Kafka, then Postgres.
+    ///
+    /// # Errors
+    /// A service that did not end as it should.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        talk("stopping the services …");
+        self.stop_services.cancel();
+        let ended = (&mut self.services).await;
+        self.stop_servers().await;
+        match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::from(error)),
+            Err(panic) => Err(Failure::new("the services broke").why(panic.to_string())),
+        }
+    }
+
+    async fn stop_servers(self) {
+        if let Some(kafka) = self.kafka {
+            talk("stopping Kafka …");
+            kafka.stop().await;
+        }
+        if let Some(postgres) = self.postgres {
+            talk("stopping Postgres …");
+            postgres.stop().await;
+        }
+        self.claim.release();
+        talk("stopped");
+    }
+
+    async fn start_claimed(
+        start: &Start,
+        common: &Common,
+        claim: &Claim,
+    ) -> Result<Parts, Failure> {
+        let Running { addresses, data_dir, .. } = claim.running();
+        if start.fresh {
+            wipe(start, &data_dir)?;
+            claim.progress("wiped the data");
+        }
+        let (postgres, kafka) = tokio::try_join!(
+            start_postgres(start, &data_dir, claim),
+            start_kafka(start, &data_dir, claim),
+        )?;
+        let database_url = match (&postgres, &start.database_url) {
+            (Some(postgres), _) => postgres.url("postgres"),
+            (None, url) => url.clone().unwrap_or_default(),
+        };
+        let mut common = common.clone();
+        if let Some(kafka) = &kafka {
+            common.kafka = kafka.brokers();
+        }
+        claim.change(|running| {
+            running.kafka.clone_from(&common.kafka);
+            running.database_url = database::without_password(&database_url);
+        });
+        postgres::create_databases(&database_url, &database::NAMES).await?;
+
+        let services = Services::new(&addresses, &database_url, &common)?;
+        let stop_services = CancellationToken::new();
+        let mut running = tokio::spawn(services.run(stop_services.clone()));
+        let ready = tokio::select! {
+            ready = wait_until_ready(&addresses, claim) => ready,
+            ended = &mut running => Err(match ended {
+                Ok(Ok(())) => Failure::new("the services ended while starting"),
+                Ok(Err(error)) => Failure::from(error),
+                Err(panic) => Failure::new("the services broke").why(panic.to_string()),
+            }),
+        };
+        match ready {
+            Ok(()) => Ok((running, stop_services, kafka, postgres)),
+            Err(failure) => {
+                stop_services.cancel();
+                Err(failure)
+            }
+        }
+    }
+}
+
+type Parts = (JoinHandle<anyhow::Result<()>>, CancellationToken, Option<Kafka>, Option<Postgres>);
+
+/// Says at once what would otherwise be said after seconds.
+fn check_ports(addresses: &Addresses) -> Result<(), Failure> {
+    for (name, address) in addresses.named() {
+        if let Err(error) = TcpListener::bind(address) {
+            return Err(Failure::of_code(
+                tonic::Code::FailedPrecondition,
+                format!("the {name} cannot listen at {address}"),
+            )
+            .why(error.to_string())
+            .next("choose four free ports with --port-base, for instance --port-base 7200"));
+        }
+    }
+    Ok(())
+}
+
+fn wipe(start: &Start, data_dir: &Path) -> Result<(), Failure> {
+    if start.kafka.is_some() || start.database_url.is_some() {
+        let what = "--fresh can only wipe a Postgres and a Kafka that were started here";
+        return Err(Failure::usage(what).next("leave --kafka and --database-url out"));
+    }
+    provision::remove(&data_dir.join(POSTGRES))?;
+    provision::remove(&data_dir.join(KAFKA))?;
+    Ok(())
+}
+
+const POSTGRES: &str = "postgres";
+const KAFKA: &str = "kafka";
+
+async fn start_postgres(
+    start: &Start,
+    data_dir: &Path,
+    claim: &Claim,
+) -> Result<Option<Postgres>, Failure> {
+    if start.database_url.is_some() {
+        return Ok(None);
+    }
+    let postgres = Postgres::start(postgres::Options::new(data_dir.join(POSTGRES))).await?;
+    claim.progress(&format!("Postgres at 127.0.0.1:{}", postgres.port()));
+    Ok(Some(postgres))
+}
+
+async fn start_kafka(
+    start: &Start,
+    data_dir: &Path,
+    claim: &Claim,
+) -> Result<Option<Kafka>, Failure> {
+    if start.kafka.is_some() {
+        return Ok(None);
+    }
+    let kafka = Kafka::start(kafka::Options::new(data_dir.join(KAFKA))).await?;
+    claim.progress(&format!("Kafka at {}", kafka.brokers()));
+    Ok(Some(kafka))
+}
+
+/// Every service takes requests, and the order service knows what can be ordered.
+async fn wait_until_ready(addresses: &Addresses, claim: &Claim) -> Result<(), Failure> {
+    let ready = async {
+        let each = addresses.named().map(async |(name, address): (&str, &str)| {
+            while check(address).await != Health::Serving {
+                tokio::time::sleep(GLANCE).await;
+            }
+            claim.progress(&format!("{name} at {address}"));
+        });
+        futures::future::join_all(each).await;
+        wait_for_the_catalogue(&Clients::at(addresses.clone(), CALL_TIMEOUT)).await;
+        claim.progress("the catalogue is filled: ready");
+    };
+    tokio::time::timeout(READY_PATIENCE, ready).await.map_err(|_| {
+        Failure::new(format!("the services were not ready within {READY_PATIENCE:?}"))
+            .next("`saga up --log info` says what they wait for")
+    })
+}
+
+/// The order service hears of the items from the inventory service, over Kafka.
+async fn wait_for_the_catalogue(clients: &Clients) {
+    while !catalogue_is_filled(clients).await.unwrap_or(false) {
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+async fn catalogue_is_filled(clients: &Clients) -> Result<bool, Failure> {
+    let catalog = clients
+        .orders()?
+        .ask(ListCatalogRequest {}, async |mut api, request| api.list_catalog(request).await)
+        .await?;
+    if catalog.items.is_empty() {
+        return Ok(false);
+    }
+    let items = stock::all(&clients.inventory()?).await?;
+    Ok(items
+        .iter()
+        .filter(|item| item.price.is_some())
+        .all(|item| catalog.items.iter().any(|listed| listed.sku == item.sku)))
+}
+
+const GLANCE: Duration = Duration::from_millis(25);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+const READY_PATIENCE: Duration = Duration::from_secs(120);
