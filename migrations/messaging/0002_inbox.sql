@@ -5,7 +5,7 @@
 CREATE TABLE inbox_command (
     saga_id    uuid        NOT NULL,
     step       text        NOT NULL,
-    -- deferred, succeeded, refused, undo-deferred or undone.
+    -- deferred, succeeded, refused, undo-deferred, undo-refused or undone.
     stands     text        NOT NULL,
     -- The attempt that the answer was given to.
     attempt    int         NOT NULL,

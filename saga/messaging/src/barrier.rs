@@ -25,6 +25,8 @@ pub enum Stands {
     Refused(String),
     /// It is being undone; the answer follows.
     UndoDeferred,
+    /// It cannot be undone now: a later attempt is judged anew.
+    UndoRefused(String),
     /// Undone, or never to be done. With the reply's name and bytes.
     Undone(String, Vec<u8>),
 }
@@ -67,11 +69,13 @@ pub fn admit(held: Option<&Held>, call: Call, attempt: u32) -> Admission {
             let (name, payload) = (name.clone(), payload.clone());
             Admission::Answer(Answer::Succeeded { name, payload })
         }
-        (Stands::Refused(reason), Call::Invoke) if attempt <= held.attempt => {
+        (Stands::Refused(reason), Call::Invoke) | (Stands::UndoRefused(reason), Call::Undo)
+            if attempt <= held.attempt =>
+        {
             Admission::Answer(Answer::Refused(reason.clone()))
         }
-        (Stands::Refused(_), Call::Invoke) => Admission::Run,
-        (Stands::Undone(..) | Stands::UndoDeferred, Call::Invoke) => {
+        (Stands::Refused(_), Call::Invoke) | (Stands::UndoRefused(_), Call::Undo) => Admission::Run,
+        (Stands::Undone(..) | Stands::UndoDeferred | Stands::UndoRefused(_), Call::Invoke) => {
             Admission::Answer(Answer::Refused(UNDONE_BEFORE.to_owned()))
         }
         (Stands::Deferred, Call::Invoke) | (Stands::UndoDeferred, Call::Undo) => Admission::Wait,
@@ -92,7 +96,8 @@ pub fn after(call: Call, attempt: u32, answer: &Answer) -> Held {
         }
         (Call::Invoke, Answer::Deferred) => Stands::Deferred,
         (Call::Undo, Answer::Deferred) => Stands::UndoDeferred,
-        (Call::Invoke | Call::Undo, Answer::Refused(reason)) => Stands::Refused(reason.clone()),
+        (Call::Invoke, Answer::Refused(reason)) => Stands::Refused(reason.clone()),
+        (Call::Undo, Answer::Refused(reason)) => Stands::UndoRefused(reason.clone()),
     };
     Held { stands, attempt }
 }

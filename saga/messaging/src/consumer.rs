@@ -4,7 +4,9 @@
 //! fails is tried again, or split until the message that is to blame stands alone.
 
 mod batch;
+mod pace;
 mod poll;
+mod subscription;
 
 use std::{future::Future, sync::Arc, thread};
 
@@ -12,10 +14,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tracing::error;
 
-pub(crate) use self::{
-    batch::what_was_said,
-    poll::{Pace, own_runtime},
-};
+pub(crate) use self::{pace::Pace, poll::own_runtime};
 use crate::{Envelope, Error, Tx, message::BadHeaders, start::Messaging};
 
 /// A record as it arrived, with its headers read.

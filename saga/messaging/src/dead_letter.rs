@@ -24,6 +24,9 @@ pub struct DeadLetter {
     pub set_aside_by: String,
 }
 
+/// In characters: the record itself needs the room.
+const REASON_LIMIT: usize = 4_000;
+
 /// Sends the record to the dead letters when the transaction is committed.
 pub fn set_aside(tx: &mut Tx<'_>, record: &Record, reason: &str) -> Result<(), Error> {
     error!(
@@ -35,7 +38,7 @@ pub fn set_aside(tx: &mut Tx<'_>, record: &Record, reason: &str) -> Result<(), E
     );
     metrics::counter!("dead_letters_total", "topic" => record.topic.to_string()).increment(1);
     let letter = DeadLetter {
-        reason: reason.to_owned(),
+        reason: reason.chars().take(REASON_LIMIT).collect(),
         topic: record.topic.to_string(),
         partition: record.partition,
         offset: record.offset,

@@ -1,5 +1,9 @@
 //! What can go wrong with a transaction, and what that means for the messages in it.
 
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
 use crate::message::BadHeaders;
 
 /// Why a transaction did not come about.
@@ -55,6 +59,14 @@ impl Error {
             Error::Database(error) => database_verdict(error),
         }
     }
+
+    /// As [`Error::verdict`], when it was tried that often before.
+    pub(crate) fn verdict_after(&self, tries: u32) -> Verdict {
+        match self.verdict() {
+            Verdict::Again if tries >= RACES_MAX => Verdict::Culprit,
+            verdict => verdict,
+        }
+    }
 }
 
 /// By SQLSTATE, see "PostgreSQL Error Codes" in the manual of Postgres.
@@ -71,14 +83,33 @@ fn database_verdict(error: &sqlx::Error) -> Verdict {
             _ => Verdict::Later,
         };
     };
-    let code = answer.code().unwrap_or_default();
-    match (code.get(..2).unwrap_or_default(), code.as_ref()) {
+    code_verdict(&answer.code().unwrap_or_default())
+}
+
+fn code_verdict(code: &str) -> Verdict {
+    match (code.get(..2).unwrap_or_default(), code) {
         // Serialization failure, deadlock, and a row that appeared between looking and writing.
         ("40", _) | (_, "23505") => Verdict::Again,
-        // Connection, resources, locks, operator, system, internal: not about the data.
-        ("08" | "53" | "55" | "57" | "58" | "XX", _) => Verdict::Later,
+        // The handler went on after an error.
+        (_, "25P02") => Verdict::Culprit,
+        // Connection, read-only, password, database, resources, locks, operator, system, internal:
+        // not about the data. Nor is a schema that is not there yet, or rights that are missing.
+        ("08" | "25" | "28" | "3D" | "42" | "53" | "55" | "57" | "58" | "XX", _) => Verdict::Later,
         _ => Verdict::Culprit,
     }
+}
+
+/// How often a race may be lost in a row: more is no race.
+const RACES_MAX: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait after that many tries: doubled each time, and 25 per cent more or less, so that
+/// lanes that failed together do not come back together.
+pub(crate) fn pause_after(tries: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
+    let spread = OffsetDateTime::now_utc().microsecond() % 512;
+    pause * (768 + spread) / 1024
 }
 
 /// An error with all its causes, on one line.

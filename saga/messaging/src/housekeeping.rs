@@ -1,19 +1,23 @@
 //! What has to be looked after while a process runs: missing topics, time partitions, and outbox
 //! rows of lanes whose owner does not come back.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use sqlx::{AssertSqlSafe, PgPool, query, query_as, query_scalar};
 use time::OffsetDateTime;
 use tracing::{info, warn};
 
-use crate::{Error, Messaging, Options, error::chain, lane::Lane, rotation::By, topics};
+use crate::{
+    Error, Messaging, Options,
+    consumer::{on_own_thread, own_runtime},
+    error::chain,
+    lane::Lane,
+    rotation::By,
+    topics,
+};
 
 /// How often to look.
 const ROUND: Duration = Duration::from_secs(5);
-/// Who adopts a lane waits this often, and this long, for the broker.
-const SETTLE_TRIES: u32 = 50;
-const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Brings the tables of this crate up to date.
 pub async fn migrate(db: &PgPool) -> Result<(), Error> {
@@ -25,22 +29,34 @@ pub async fn migrate(db: &PgPool) -> Result<(), Error> {
 
 pub(crate) async fn run(messaging: &Messaging) -> Result<(), Error> {
     let mut ticks = tokio::time::interval(ROUND);
+    let mut behind = HashMap::new();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = messaging.shutdown.cancelled() => return Ok(()),
         }
-        if let Err(error) = round(messaging).await {
+        messaging.relay.check()?;
+        if let Err(error) = round(messaging, &mut behind).await {
             warn!(error = chain(&error), "housekeeping");
         }
     }
 }
 
-async fn round(messaging: &Messaging) -> Result<(), Error> {
+/// Of lanes that are behind: how far they are published.
+type Behind = HashMap<String, i64>;
+
+async fn round(messaging: &Messaging, behind: &mut Behind) -> Result<(), Error> {
     let options = &messaging.options;
     topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
     rotate(&messaging.db, options).await?;
-    adopt_lanes(messaging).await
+    let before = std::mem::replace(behind, lanes_behind(&messaging.db).await?);
+    for (lane, published_seq) in behind.iter() {
+        // Who lives moves on.
+        if before.get(lane) == Some(published_seq) {
+            adopt(messaging, lane).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the partitions for the time ahead and drops those that are over.
@@ -105,27 +121,30 @@ async fn is_published(db: &PgPool, partition: &str) -> Result<bool, Error> {
     Ok(query_scalar(AssertSqlSafe(statement)).fetch_one(db).await?)
 }
 
-/// Publishes what a process left that does not come back. Lanes with a living owner are left alone.
-async fn adopt_lanes(messaging: &Messaging) -> Result<(), Error> {
-    let behind: Vec<(String, i64)> = query_as(
-        "SELECT lane, last_seq - published_seq FROM outbox_lane WHERE last_seq > published_seq",
+async fn lanes_behind(db: &PgPool) -> Result<Behind, Error> {
+    let lanes: Vec<(String, i64, i64)> = query_as(
+        "SELECT lane, published_seq, last_seq FROM outbox_lane WHERE last_seq > published_seq",
     )
-    .fetch_all(&messaging.db)
+    .fetch_all(db)
     .await?;
-    let backlog: i64 = behind.iter().map(|(_, rows)| rows).sum();
+    let backlog: i64 =
+        lanes.iter().map(|(_, published_seq, last_seq)| last_seq - published_seq).sum();
     metrics::gauge!("outbox_backlog").set(backlog as f64);
-    let Options { database_url, service, .. } = &*messaging.options;
-    for (name, _) in behind {
-        let adopted = Lane::adopt(database_url, &name, service, &messaging.relay).await?;
-        let Some(mut lane) = adopted else { continue };
-        info!(lane = name, "published what its owner left");
-        for _ in 0..SETTLE_TRIES {
-            lane.idle().await?;
-            if lane.is_settled() {
-                break;
-            }
-            tokio::time::sleep(SETTLE_PAUSE).await;
-        }
-    }
-    Ok(())
+    Ok(lanes.into_iter().map(|(lane, published_seq, _)| (lane, published_seq)).collect())
+}
+
+/// Publishes what a process left that does not come back. A lane with a living owner is left alone.
+/// On an own thread, as publishing waits while the producer's queue is full.
+async fn adopt(messaging: &Messaging, lane: &str) -> Result<(), Error> {
+    let (messaging, lane) = (messaging.clone(), lane.to_owned());
+    on_own_thread(format!("{lane} adopted"), move || {
+        own_runtime()?.block_on(async {
+            let Options { database_url, service, .. } = &*messaging.options;
+            let adopted = Lane::try_claim(database_url, &lane, service, &messaging.relay).await?;
+            let Some(mut adopted) = adopted else { return Ok(()) };
+            info!(lane, "published what its owner left");
+            adopted.settle().await
+        })
+    })
+    .await
 }

@@ -127,7 +127,9 @@ impl<'a> Columns<'a> {
                 Stands::Succeeded(name, payload) | Stands::Undone(name, payload) => {
                     (Some(name.as_str()), Some(payload.as_slice()), None)
                 }
-                Stands::Refused(reason) => (None, None, Some(reason.as_str())),
+                Stands::Refused(reason) | Stands::UndoRefused(reason) => {
+                    (None, None, Some(reason.as_str()))
+                }
                 Stands::Deferred | Stands::UndoDeferred => (None, None, None),
             };
             columns.replies.push(reply);
@@ -217,7 +219,8 @@ pub(crate) async fn note_events(
 
 /// Whether the inbox still knows what was handled when `id`, of version 7, was made.
 pub(crate) fn within_horizon(id: Uuid, horizon: Duration) -> Result<(), String> {
-    let Some(made) = id.get_timestamp() else {
+    let made = id.get_timestamp().filter(|_| id.get_version_num() == 7);
+    let Some(made) = made else {
         return Err(format!("the id {id} is not of version 7: its age is not known"));
     };
     let (seconds, nanos) = made.to_unix();
@@ -239,6 +242,7 @@ impl Stored {
             "succeeded" => Stands::Succeeded(reply.0, reply.1),
             "refused" => Stands::Refused(self.reason.unwrap_or_default()),
             "undo-deferred" => Stands::UndoDeferred,
+            "undo-refused" => Stands::UndoRefused(self.reason.unwrap_or_default()),
             "undone" => Stands::Undone(reply.0, reply.1),
             other => return Err(unknown("stands", other)),
         };
@@ -253,6 +257,7 @@ impl Stands {
             Stands::Succeeded(..) => "succeeded",
             Stands::Refused(_) => "refused",
             Stands::UndoDeferred => "undo-deferred",
+            Stands::UndoRefused(_) => "undo-refused",
             Stands::Undone(..) => "undone",
         }
     }

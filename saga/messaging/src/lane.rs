@@ -1,20 +1,31 @@
 //! A lane: one thread's own connection and its own ordered stream of outbox rows.
 
-use std::{collections::VecDeque, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, query, query_scalar};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, query, query_scalar, raw_sql};
 use tracing::{info, warn};
 
 use crate::{
-    Error, Tx,
+    Error, Tx, Verdict,
+    error::chain,
     outbox::{self, Ownership, Row},
     relay::{Acknowledgement, Relay},
 };
 
 /// Rows read at once when publishing what an earlier owner left.
 const CATCH_UP_ROWS: i64 = 1_000;
-/// How often to look whether the earlier owner has let go.
+/// How often to look whether the earlier owner has let go, or Postgres is back.
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
+/// What the broker did not take is published again, at most this often.
+const REPUBLISH_PAUSE: Duration = Duration::from_millis(500);
+/// How often, and how far apart, to look for the last acknowledgements before letting go.
+const SETTLE_TRIES: u32 = 50;
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Lane {
     name: String,
@@ -27,32 +38,49 @@ pub(crate) struct Lane {
     marked_seq: i64,
     /// Published batches by their last row, oldest first.
     unacknowledged: VecDeque<(i64, Arc<Acknowledgement>)>,
+    caught_up_at: Instant,
 }
 
 impl Lane {
     /// Becomes the owner, once no living process is, and publishes what an earlier one left.
+    /// Waits for Postgres too.
     pub(crate) async fn claim(
         database_url: &str,
         name: &str,
         source: &str,
         relay: &Relay,
     ) -> Result<Self, Error> {
-        let mut connection = connect(database_url, name).await?;
         let mut told = false;
+        loop {
+            match Lane::when_free(database_url, name, source, relay, &mut told).await {
+                Err(error) if error.verdict() == Verdict::Later => {
+                    warn!(lane = name, error = chain(&error), "claiming the lane, trying again");
+                    tokio::time::sleep(CLAIM_PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn when_free(
+        database_url: &str,
+        name: &str,
+        source: &str,
+        relay: &Relay,
+        told: &mut bool,
+    ) -> Result<Self, Error> {
+        let mut connection = connect(database_url, name).await?;
         while !try_lock(&mut connection, name).await? {
-            if !told {
+            if !std::mem::replace(told, true) {
                 info!(lane = name, "waiting for the lane's owner to let go");
-                told = true;
             }
             tokio::time::sleep(CLAIM_PAUSE).await;
         }
-        let mut lane = Lane::take_over(connection, name, source, relay).await?;
-        lane.catch_up().await?;
-        Ok(lane)
+        Lane::take_over(connection, name, source, relay).await
     }
 
-    /// As [`Lane::claim`], but gives up when the lane has a living owner.
-    pub(crate) async fn adopt(
+    /// As [`Lane::claim`], but does not wait: gives nothing when the lane has a living owner.
+    pub(crate) async fn try_claim(
         database_url: &str,
         name: &str,
         source: &str,
@@ -62,9 +90,7 @@ impl Lane {
         if !try_lock(&mut connection, name).await? {
             return Ok(None);
         }
-        let mut lane = Lane::take_over(connection, name, source, relay).await?;
-        lane.catch_up().await?;
-        Ok(Some(lane))
+        Lane::take_over(connection, name, source, relay).await.map(Some)
     }
 
     async fn take_over(
@@ -81,7 +107,7 @@ impl Lane {
         .bind(name)
         .fetch_one(&mut connection)
         .await?;
-        Ok(Lane {
+        let mut lane = Lane {
             name: name.to_owned(),
             source: source.to_owned(),
             connection,
@@ -91,13 +117,17 @@ impl Lane {
             published_seq,
             marked_seq: published_seq,
             unacknowledged: VecDeque::new(),
-        })
+            caught_up_at: Instant::now(),
+        };
+        lane.catch_up().await?;
+        Ok(lane)
     }
 
     /// Publishes, in order, every row that is not marked as published.
     async fn catch_up(&mut self) -> Result<(), Error> {
-        let mut from = self.published_seq;
         self.unacknowledged.clear();
+        self.caught_up_at = Instant::now();
+        let mut from = self.published_seq;
         let connection = &mut self.connection;
         while let Some((last_seq, rows)) =
             outbox::read_after(connection, &self.name, from, CATCH_UP_ROWS).await?
@@ -111,10 +141,8 @@ impl Lane {
 
     /// Begins a transaction. It ends with [`Lane::commit`] or [`Lane::roll_back`].
     pub(crate) async fn begin(&mut self) -> Result<Tx<'_>, Error> {
-        if self.has_lost() {
-            self.note_acknowledgements();
-            self.catch_up().await?;
-        }
+        self.note_acknowledgements();
+        self.republish_what_is_lost().await?;
         query("BEGIN").execute(&mut self.connection).await?;
         Ok(Tx::new(&mut self.connection, &self.source))
     }
@@ -123,17 +151,21 @@ impl Lane {
     pub(crate) async fn commit(&mut self, rows: Vec<Row>) -> Result<(), Error> {
         self.note_acknowledgements();
         if rows.is_empty() {
-            query("COMMIT").execute(&mut self.connection).await?;
+            // A transaction that had an error, which the handler kept to itself, is rolled back by
+            // COMMIT without a word: the statement before it speaks up.
+            raw_sql("SELECT; COMMIT").execute(&mut self.connection).await?;
             return Ok(());
         }
-        let owner =
-            Ownership { lane: &self.name, epoch: self.epoch, published_seq: self.published_seq };
-        outbox::write(&mut self.connection, owner, self.last_seq + 1, &rows).await?;
+        let owner = self.ownership();
+        outbox::write(&mut self.connection, &self.name, owner, self.last_seq + 1, &rows).await?;
         query("COMMIT").execute(&mut self.connection).await?;
-        self.marked_seq = self.published_seq;
+        self.marked_seq = owner.published_seq;
         self.last_seq += rows.len() as i64;
-        // Never before the commit is durable: what was told cannot be taken back.
-        self.unacknowledged.push_back((self.last_seq, self.relay.publish(&rows)));
+        // Never before the commit is durable: what was told cannot be taken back. Nor before what
+        // is to be published again: it comes after that, from the outbox.
+        let acknowledgement =
+            if self.has_lost() { Acknowledgement::lost() } else { self.relay.publish(&rows) };
+        self.unacknowledged.push_back((self.last_seq, acknowledgement));
         Ok(())
     }
 
@@ -145,29 +177,43 @@ impl Lane {
     /// When nothing else happens: marks what is published, publishes again what was lost.
     pub(crate) async fn idle(&mut self) -> Result<(), Error> {
         self.note_acknowledgements();
-        if self.has_lost() {
-            self.catch_up().await?;
-        }
+        self.republish_what_is_lost().await?;
         if self.published_seq > self.marked_seq {
-            let owner = Ownership {
-                lane: &self.name,
-                epoch: self.epoch,
-                published_seq: self.published_seq,
-            };
-            outbox::mark(&mut self.connection, owner).await?;
-            self.marked_seq = self.published_seq;
+            let owner = self.ownership();
+            outbox::mark(&mut self.connection, &self.name, owner).await?;
+            self.marked_seq = owner.published_seq;
         }
         Ok(())
     }
 
-    /// Whether everything written is acknowledged and marked.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.unacknowledged.is_empty() && self.marked_seq == self.last_seq
+    /// Before letting go: marks what the broker acknowledges within a short while.
+    pub(crate) async fn settle(&mut self) -> Result<(), Error> {
+        for _ in 0..SETTLE_TRIES {
+            self.idle().await?;
+            if self.unacknowledged.is_empty() {
+                break;
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
+        Ok(())
     }
 
-    /// Whether a batch did not arrive in full: then it and all after it are published again.
+    fn ownership(&self) -> Ownership {
+        Ownership { epoch: self.epoch, published_seq: self.published_seq }
+    }
+
+    /// Once nothing is under way any more, so that it does not pile up.
+    async fn republish_what_is_lost(&mut self) -> Result<(), Error> {
+        let all_settled = || self.unacknowledged.iter().all(|(_, batch)| batch.is_settled());
+        if self.has_lost() && all_settled() && self.caught_up_at.elapsed() >= REPUBLISH_PAUSE {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a batch does not arrive in full: then it and all after it are published again.
     fn has_lost(&self) -> bool {
-        self.unacknowledged.iter().any(|(_, batch)| batch.is_settled() && batch.is_lost())
+        self.unacknowledged.iter().any(|(_, batch)| batch.is_lost())
     }
 
     /// Moves the mark over the batches that have arrived, in order and without a hole.
@@ -187,23 +233,12 @@ async fn connect(database_url: &str, lane: &str) -> Result<PgConnection, Error> 
         .application_name(lane)
         // A plan that was made while a table was empty would stay: plan by the statement alone.
         .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")])
-        .options([("enable_hashjoin", "off"), ("enable_mergejoin", "off")]);
-    let mut tries = 0;
-    loop {
-        match PgConnection::connect_with(&options).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) if tries >= CONNECT_TRIES => return Err(error.into()),
-            Err(error) => {
-                warn!(lane, %error, "no connection to Postgres yet");
-                tries += 1;
-                tokio::time::sleep(CONNECT_PAUSE).await;
-            }
-        }
-    }
+        .options([("enable_hashjoin", "off"), ("enable_mergejoin", "off")])
+        // The lock of an owner whose machine is gone is free after some 15 s.
+        .options([("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "5")])
+        .options([("tcp_keepalives_count", "2")]);
+    Ok(PgConnection::connect_with(&options).await?)
 }
-
-const CONNECT_TRIES: u32 = 20;
-const CONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Held by the connection: it is let go when the connection ends, however that comes about.
 async fn try_lock(connection: &mut PgConnection, lane: &str) -> Result<bool, Error> {

@@ -12,6 +12,7 @@ pub mod barrier;
 pub mod consumer;
 pub mod dead_letter;
 mod error;
+mod hold;
 pub mod housekeeping;
 mod inbox;
 mod lane;

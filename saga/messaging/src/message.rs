@@ -91,6 +91,8 @@ pub enum BadHeaders {
     Missing(&'static str),
     #[error("the header `{name}` cannot be `{value}`")]
     Malformed { name: &'static str, value: String },
+    #[error("the name of a header is not UTF-8")]
+    Name,
 }
 
 impl Message {
@@ -163,14 +165,13 @@ pub const REPLIES: &str = "saga.replies.v1";
 impl Envelope {
     fn new(source: &str, kind: String, key: &str) -> Self {
         let id = Uuid::now_v7();
-        let trace_id = Uuid::parse_str(key).unwrap_or(id);
         Envelope {
             id,
             kind,
             source: source.to_owned(),
             written_at: OffsetDateTime::now_utc(),
             key: key.to_owned(),
-            trace: Trace { trace_id: trace_id.as_u128(), parent_id: span_id(trace_id) },
+            trace: Trace::of(key, id),
             causation_id: None,
             saga: None,
             outcome: None,
@@ -230,7 +231,7 @@ impl Envelope {
                 definition: fields.text(SAGA_DEFINITION)?,
                 step: fields.text(SAGA_STEP)?,
                 direction: fields.parse(SAGA_DIRECTION)?,
-                attempt: fields.parse(SAGA_ATTEMPT)?,
+                attempt: fields.attempt()?,
             }),
         };
         let outcome = match fields.get(SAGA_OUTCOME) {
@@ -241,18 +242,21 @@ impl Envelope {
             Some(other) => return Err(malformed(SAGA_OUTCOME, other)),
         };
         let time = fields.text(TIME)?;
+        let id = fields.parse(ID)?;
+        // What only serves to look at does not make a message unreadable.
+        let trace = Trace::of(key, id);
         Ok(Envelope {
-            id: fields.parse(ID)?,
+            id,
             kind: fields.text(KIND)?,
             source: fields.text(SOURCE)?,
             written_at: OffsetDateTime::parse(&time, &Rfc3339)
                 .map_err(|_| malformed(TIME, &time))?,
             key: key.to_owned(),
-            trace: fields.parse(TRACEPARENT)?,
+            trace: fields.get(TRACEPARENT).and_then(|text| text.parse().ok()).unwrap_or(trace),
             causation_id: fields.optional(CAUSATION_ID)?,
             saga,
             outcome,
-            stopwatch: fields.optional(STOPWATCH)?,
+            stopwatch: fields.get(STOPWATCH).and_then(|text| text.parse().ok()),
         })
     }
 }
@@ -300,6 +304,13 @@ impl<'a> Fields<'a> {
         value.parse().map_err(|_| malformed(name, value))
     }
 
+    /// From 1 on, and as high as the database counts.
+    fn attempt(&self) -> Result<u32, BadHeaders> {
+        let attempt: i32 = self.parse(SAGA_ATTEMPT)?;
+        let positive = u32::try_from(attempt).ok().filter(|attempt| *attempt > 0);
+        positive.ok_or_else(|| malformed(SAGA_ATTEMPT, &attempt.to_string()))
+    }
+
     fn optional<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, BadHeaders> {
         self.get(name).map(|_| self.parse(name)).transpose()
     }
@@ -322,6 +333,13 @@ fn micros(at: OffsetDateTime) -> i128 {
     at.unix_timestamp_nanos() / 1_000
 }
 
+impl Trace {
+    fn of(key: &str, message_id: Uuid) -> Self {
+        let trace_id = Uuid::parse_str(key).unwrap_or(message_id);
+        Trace { trace_id: trace_id.as_u128(), parent_id: span_id(trace_id) }
+    }
+}
+
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-01", self.trace_id, self.parent_id)
@@ -332,8 +350,12 @@ impl FromStr for Trace {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split('-').skip(1);
-        let (trace, parent) = (parts.next().ok_or(())?, parts.next().ok_or(())?);
+        let parts: Vec<&str> = text.split('-').collect();
+        let [_version, trace, parent, _flags, ..] = parts.as_slice() else { return Err(()) };
+        let is_hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if (trace.len(), parent.len()) != (32, 16) || !is_hex(trace) || !is_hex(parent) {
+            return Err(());
+        }
         Ok(Trace {
             trace_id: u128::from_str_radix(trace, 16).map_err(|_| ())?,
             parent_id: u64::from_str_radix(parent, 16).map_err(|_| ())?,

@@ -12,10 +12,14 @@ use sqlx::{PgConnection, query, query_as, types::Json};
 
 use crate::{Error, Message, Record};
 
-/// What a record may weigh, headers not counted. Kafka's own default limit is a little above.
-/// It is checked here, where the writer can still be told, and not in the relay, where a message
-/// that is too large would block its lane.
-pub const PAYLOAD_LIMIT: usize = 900_000;
+/// What a message may weigh in bytes, with key and headers. Kafka's own default limit is a little
+/// above. It is checked here, where the writer can still be told, and not in the relay, where a
+/// message that is too large would block its lane.
+pub const MESSAGE_LIMIT: usize = 900_000;
+/// What a dead letter may weigh: more than whatever fits into the topic that it comes from.
+pub(crate) const DEAD_LETTER_LIMIT: usize = 1_900_000;
+/// What the broker and the producer take: still more, for what the protocol adds.
+pub(crate) const RECORD_LIMIT: &str = "2097152";
 
 /// A database transaction with an outbox. Derefs to the connection.
 pub struct Tx<'c> {
@@ -42,17 +46,19 @@ impl<'c> Tx<'c> {
 
     /// Sends a message when, and only when, this transaction is committed.
     pub fn send(&mut self, message: Message) -> Result<(), Error> {
-        let size = message.payload.len();
         let headers = message.envelope.to_headers();
         let Message { topic, envelope, payload } = message;
-        if size > PAYLOAD_LIMIT {
-            return Err(Error::TooLarge { topic, kind: envelope.kind, size, limit: PAYLOAD_LIMIT });
+        let row = Row { topic, key: envelope.key.into_bytes(), headers, payload };
+        let (size, limit) = (row.size(), MESSAGE_LIMIT);
+        if size > limit {
+            return Err(Error::TooLarge { topic: row.topic, kind: envelope.kind, size, limit });
         }
-        self.outgoing.push(Row { topic, key: envelope.key.into_bytes(), headers, payload });
+        self.outgoing.push(row);
         Ok(())
     }
 
-    /// Sends a record on as it came, with one more header.
+    /// Sends a record on as it came, with one more header. Of a record that is far above the limits
+    /// only the beginning is sent.
     pub(crate) fn send_on(&mut self, topic: String, record: &Record, header: (&str, String)) {
         let as_it_came = |(name, value): &(String, Vec<u8>)| {
             let text = std::str::from_utf8(value).map(str::to_owned).map(HeaderValue::Text);
@@ -61,7 +67,10 @@ impl<'c> Tx<'c> {
         let mut headers: Vec<_> = record.raw_headers.iter().map(as_it_came).collect();
         headers.push((header.0.to_owned(), HeaderValue::Text(header.1)));
         let (key, payload) = (record.raw_key.clone(), record.payload.clone());
-        self.outgoing.push(Row { topic, key, headers, payload });
+        let mut row = Row { topic, key, headers, payload };
+        let excess = row.size().saturating_sub(DEAD_LETTER_LIMIT);
+        row.payload.truncate(row.payload.len().saturating_sub(excess));
+        self.outgoing.push(row);
     }
 
     pub(crate) fn into_outgoing(self) -> Vec<Row> {
@@ -98,6 +107,13 @@ pub(crate) struct Row {
     pub(crate) payload: Vec<u8>,
 }
 
+impl Row {
+    fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.as_bytes().len());
+        self.key.len() + self.payload.len() + headers.sum::<usize>()
+    }
+}
+
 /// Text as a JSON string. Other bytes come with foreign records only, on their way to the dead
 /// letters, and are stored as a list of numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,25 +132,19 @@ impl HeaderValue {
     }
 }
 
-/// Who owns a lane, and how far its rows are published.
+/// Since when a lane is owned, and how far its rows are published.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ownership<'a> {
-    pub(crate) lane: &'a str,
+pub(crate) struct Ownership {
     pub(crate) epoch: i64,
     pub(crate) published_seq: i64,
-}
-
-impl Ownership<'_> {
-    fn lost(&self) -> Error {
-        Error::Fenced { lane: self.lane.to_owned() }
-    }
 }
 
 /// Writes rows and, in the same statement, counts them and marks what is published. Fails when the
 /// lane has a new owner.
 pub(crate) async fn write(
     connection: &mut PgConnection,
-    owner: Ownership<'_>,
+    lane: &str,
+    owner: Ownership,
     first_seq: i64,
     rows: &[Row],
 ) -> Result<(), Error> {
@@ -155,7 +165,7 @@ pub(crate) async fn write(
         FROM owned, unnest($5::text[], $6::bytea[], $7::json[], $8::bytea[])
             WITH ORDINALITY AS row (topic, key, headers, payload, position)",
     )
-    .bind(owner.lane)
+    .bind(lane)
     .bind(owner.epoch)
     .bind(first_seq)
     .bind(owner.published_seq)
@@ -165,21 +175,25 @@ pub(crate) async fn write(
     .bind(&payloads)
     .execute(connection)
     .await?;
-    if written.rows_affected() == rows.len() as u64 { Ok(()) } else { Err(owner.lost()) }
+    if written.rows_affected() == rows.len() as u64 { Ok(()) } else { Err(fenced(lane)) }
 }
 
 /// Marks what is published. Fails when the lane has a new owner.
-pub(crate) async fn mark(connection: &mut PgConnection, owner: Ownership<'_>) -> Result<(), Error> {
+pub(crate) async fn mark(
+    connection: &mut PgConnection,
+    lane: &str,
+    owner: Ownership,
+) -> Result<(), Error> {
     let marked = query(
         "UPDATE outbox_lane SET published_seq = greatest(published_seq, $3)
          WHERE lane = $1 AND epoch = $2",
     )
-    .bind(owner.lane)
+    .bind(lane)
     .bind(owner.epoch)
     .bind(owner.published_seq)
     .execute(connection)
     .await?;
-    if marked.rows_affected() == 1 { Ok(()) } else { Err(owner.lost()) }
+    if marked.rows_affected() == 1 { Ok(()) } else { Err(fenced(lane)) }
 }
 
 /// The rows after `seq`, in order, at most `limit`; and the number of the last one.
@@ -203,6 +217,10 @@ pub(crate) async fn read_after(
     let last_seq = *last_seq;
     let row = |(_, topic, key, Json(headers), payload)| Row { topic, key, headers, payload };
     Ok(Some((last_seq, rows.into_iter().map(row).collect())))
+}
+
+fn fenced(lane: &str) -> Error {
+    Error::Fenced { lane: lane.to_owned() }
 }
 
 fn json(headers: &[(String, HeaderValue)]) -> String {

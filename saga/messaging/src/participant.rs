@@ -112,11 +112,10 @@ impl<P: Participant> Commands<P> {
             let answer = match barrier::admit(steps.held(saga), call, saga.attempt) {
                 Admission::Answer(answer) => answer,
                 Admission::Wait => {
-                    steps.set(
-                        envelope,
-                        saga,
-                        barrier::after(call, saga.attempt, &Answer::Deferred),
-                    );
+                    // An older asking must not take the place of a newer one.
+                    let attempt = steps.held(saga).map_or(0, |held| held.attempt);
+                    let attempt = attempt.max(saga.attempt);
+                    steps.set(envelope, saga, barrier::after(call, attempt, &Answer::Deferred));
                     continue;
                 }
                 Admission::NothingToUndo => {

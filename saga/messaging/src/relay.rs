@@ -17,7 +17,10 @@ use rdkafka::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{Error, Kafka, outbox::Row};
+use crate::{
+    Error, Kafka,
+    outbox::{RECORD_LIMIT, Row},
+};
 
 /// How many records may wait for the broker. When they do, whoever publishes waits too.
 const RECORDS_IN_FLIGHT_MAX: &str = "20000";
@@ -29,6 +32,7 @@ const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(2);
 #[derive(Clone)]
 pub struct Relay {
     producer: Arc<ThreadedProducer<Reports>>,
+    namespace: Arc<str>,
     shutdown: CancellationToken,
 }
 
@@ -58,9 +62,13 @@ impl Relay {
             .set("queue.buffering.max.kbytes", KIBIBYTES_IN_FLIGHT_MAX)
             // Lingering adds itself to each of the nine hops of an order; batches come from commits.
             .set("linger.ms", "0")
-            .set("socket.nagle.disable", "true")
+            .set("message.max.bytes", RECORD_LIMIT)
             .create_with_context(Reports)?;
-        Ok(Relay { producer: Arc::new(producer), shutdown })
+        Ok(Relay {
+            producer: Arc::new(producer),
+            namespace: kafka.namespace.as_str().into(),
+            shutdown,
+        })
     }
 
     /// Hands over committed rows in order, and waits while the queue is full: that is the
@@ -70,33 +78,47 @@ impl Relay {
             outstanding: AtomicUsize::new(rows.len()),
             lost: AtomicBool::new(false),
         });
-        for row in rows {
-            self.publish_row(row, &acknowledgement);
+        for (accepted, row) in rows.iter().enumerate() {
+            if let Err(error) = self.publish_row(row, &acknowledgement) {
+                warn!(messaging.destination.name = %row.topic, %error, "record not accepted");
+                // The rows after it must not overtake it.
+                acknowledgement.give_up(rows.len() - accepted);
+                break;
+            }
         }
         metrics::counter!("outbox_published_total").increment(rows.len() as u64);
         acknowledgement
     }
 
-    fn publish_row(&self, row: &Row, acknowledgement: &Arc<Acknowledgement>) {
-        let mut record = BaseRecord::with_opaque_to(&row.topic, Arc::clone(acknowledgement))
+    fn publish_row(
+        &self,
+        row: &Row,
+        acknowledgement: &Arc<Acknowledgement>,
+    ) -> Result<(), KafkaError> {
+        let topic = format!("{}{}", self.namespace, row.topic);
+        let mut record = BaseRecord::with_opaque_to(&topic, Arc::clone(acknowledgement))
             .key(row.key.as_slice())
             .payload(row.payload.as_slice())
             .headers(headers(row));
         loop {
             match self.producer.send(record) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same))
                     if !self.shutdown.is_cancelled() =>
                 {
                     record = same;
                     std::thread::sleep(FULL_QUEUE_PAUSE);
                 }
-                Err((error, _)) => {
-                    warn!(messaging.destination.name = %row.topic, %error, "record not accepted");
-                    acknowledgement.settle(false);
-                    return;
-                }
+                Err((error, _)) => return Err(error),
             }
+        }
+    }
+
+    /// Fails when the producer has given up for good. A new one takes a new process.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.producer.client().fatal_error() {
+            None => Ok(()),
+            Some((code, why)) => Err(Error::Other(format!("the producer gave up: {code}: {why}"))),
         }
     }
 
@@ -122,10 +144,18 @@ impl std::fmt::Debug for Relay {
 }
 
 impl Acknowledgement {
-    fn settle(&self, delivered: bool) {
-        if !delivered {
-            self.lost.store(true, Ordering::Release);
-        }
+    /// Of rows that have to wait for those before them.
+    pub(crate) fn lost() -> Arc<Self> {
+        let (outstanding, lost) = (AtomicUsize::new(0), AtomicBool::new(true));
+        Arc::new(Acknowledgement { outstanding, lost })
+    }
+
+    fn give_up(&self, row_count: usize) {
+        self.lost.store(true, Ordering::Release);
+        self.outstanding.fetch_sub(row_count, Ordering::AcqRel);
+    }
+
+    fn arrived(&self) {
         self.outstanding.fetch_sub(1, Ordering::AcqRel);
     }
 
@@ -148,10 +178,13 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Arc<Acknowledgement>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, acknowledgement: Arc<Acknowledgement>) {
-        if let Err((error, _)) = report {
-            metrics::counter!("outbox_publish_failures_total").increment(1);
-            warn!(%error, "record not delivered: it is published again from the outbox");
+        match report {
+            Ok(_) => acknowledgement.arrived(),
+            Err((error, _)) => {
+                metrics::counter!("outbox_publish_failures_total").increment(1);
+                warn!(%error, "record not delivered: it is published again from the outbox");
+                acknowledgement.give_up(1);
+            }
         }
-        acknowledgement.settle(report.is_ok());
     }
 }

@@ -12,7 +12,6 @@ use crate::{
     consumer::{self, Handled, Membership},
     error::chain,
     housekeeping,
-    lane::Lane,
     participant::Commands,
     relay::Relay,
     subscriber::Events,
@@ -27,6 +26,9 @@ const BATCH_LIMIT: usize = 500;
 pub struct Kafka {
     /// `host:port`, several separated by commas.
     pub brokers: String,
+    /// Stands before the name of every topic and group: several systems share the brokers without
+    /// meeting. Empty for none.
+    pub namespace: String,
     /// Of every topic that has to be made. A key's partition follows from it: it cannot change.
     pub partition_count: i32,
     /// Of every topic that has to be made; -1 is the broker's own default.
@@ -42,7 +44,8 @@ impl Kafka {
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", client_id)
             .set("allow.auto.create.topics", "false")
-            .set("reconnect.backoff.max.ms", "1000");
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.nagle.disable", "true");
         config
     }
 }
@@ -107,7 +110,9 @@ impl Messaging {
     pub async fn subscriber<S: Subscriber>(&self, name: &str, subscriber: S) -> Result<(), Error> {
         let topics = S::TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
         let membership = self.membership(name, topics, BATCH_LIMIT);
-        let handler = Events::new(subscriber, membership.name.clone(), self.options.inbox_horizon);
+        // Without the instance: another one may have handled the message before.
+        let consumer = format!("{}.{name}", self.options.service);
+        let handler = Events::new(subscriber, consumer, self.options.inbox_horizon);
         self.checked(name, consumer::run(self.clone(), membership, handler).await)
     }
 
@@ -150,15 +155,10 @@ impl Messaging {
         format!("{}.{name}.{}", self.options.service, self.options.instance)
     }
 
-    pub(crate) async fn claim(&self, lane: &str) -> Result<Lane, Error> {
-        let Options { database_url, service, .. } = &*self.options;
-        Lane::claim(database_url, lane, service, &self.relay).await
-    }
-
     fn membership(&self, name: &str, topics: Vec<String>, batch_limit: usize) -> Membership {
         Membership {
             name: self.lane_name(name),
-            group: self.options.service.to_owned(),
+            group: format!("{}{}", self.options.kafka.namespace, self.options.service),
             topics,
             batch_limit,
         }
@@ -171,3 +171,6 @@ impl Messaging {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

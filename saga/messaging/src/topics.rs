@@ -1,6 +1,6 @@
 //! Topics are made on purpose, with a known number of partitions; the broker makes none by itself.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use tracing::{info, warn};
 
-use crate::{Error, Kafka, dead_letter, message::REPLIES};
+use crate::{Error, Kafka, dead_letter, message::REPLIES, outbox::RECORD_LIMIT};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const METADATA_PATIENCE: Duration = Duration::from_secs(5);
@@ -21,8 +21,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The given topics, replies, and the dead letters of all of them.
 pub fn with_dead_letters(topics: &[String]) -> Vec<String> {
     let replies = REPLIES.to_owned();
-    let alive = topics.iter().chain([&replies]);
-    alive.flat_map(|topic| [topic.clone(), dead_letter::topic(topic)]).collect()
+    let alive: BTreeSet<&String> = topics.iter().chain([&replies]).collect();
+    alive.into_iter().flat_map(|topic| [topic.clone(), dead_letter::topic(topic)]).collect()
 }
 
 /// Makes the topics that are missing. Fails when one has another number of partitions: keys would
@@ -42,10 +42,11 @@ pub async fn ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
 }
 
 async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
-    let admin = AdminClient::<DefaultClientContext>::from_config(&kafka.client("topics"))?;
     let known = partition_counts(kafka).await?;
     let mut missing = Vec::new();
-    for name in names {
+    let names: Vec<String> =
+        names.iter().map(|name| format!("{}{name}", kafka.namespace)).collect();
+    for name in &names {
         let known = known.iter().find(|(topic, _)| topic == name);
         match known {
             None => missing.push(name),
@@ -61,9 +62,12 @@ async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
         .iter()
         .map(|name| {
             let replicas = TopicReplication::Fixed(kafka.replica_count);
-            NewTopic::new(name, kafka.partition_count, replicas).set("retention.ms", &retention)
+            NewTopic::new(name, kafka.partition_count, replicas)
+                .set("retention.ms", &retention)
+                .set("max.message.bytes", RECORD_LIMIT)
         })
         .collect();
+    let admin = AdminClient::<DefaultClientContext>::from_config(&kafka.client("topics"))?;
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for made in admin.create_topics(&topics, &options).await? {
         match made {

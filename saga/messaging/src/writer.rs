@@ -3,29 +3,30 @@
 //! Requests that wait share a commit. The work does not live in the caller's future: a caller that
 //! goes away leaves no half-open transaction behind.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
-use futures::FutureExt;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     Error, Messaging, Tx, Verdict,
-    consumer::{Pace, on_own_thread, own_runtime, what_was_said},
-    error::chain,
-    lane::Lane,
+    consumer::{Pace, on_own_thread, own_runtime},
+    error::{chain, pause_after},
+    hold::Hold,
 };
 
 /// Requests that may wait. More are turned away: the caller should come back later.
 const WAITING_MAX: usize = 4_096;
 /// Requests that share a commit.
 const BATCH_LIMIT: usize = 500;
-/// Trouble is waited out this often before the waiting requests are told.
-const TRIES_MAX: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Trouble is waited out this often, together some 2.5 s, before the waiting requests are told.
+const TRIES_MAX: u32 = 7;
 /// How long to wait for a request before looking after what is published.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
@@ -108,7 +109,8 @@ pub(crate) async fn run<W: Writer>(
 ) -> Result<(), Error> {
     on_own_thread(lane_name.clone(), move || {
         let runtime = own_runtime()?;
-        let work = Work { messaging, lane_name, writer, lane: None };
+        let hold = Hold::new(messaging.clone(), lane_name.clone());
+        let work = Work { messaging, lane_name, hold, writer };
         runtime.block_on(work.run(requests))
     })
     .await
@@ -117,22 +119,20 @@ pub(crate) async fn run<W: Writer>(
 struct Work<W: Writer> {
     messaging: Messaging,
     lane_name: String,
+    hold: Hold,
     writer: W,
-    /// Absent after trouble: claimed again before the next transaction.
-    lane: Option<Lane>,
 }
 
 impl<W: Writer> Work<W> {
     async fn run(mut self, mut requests: mpsc::Receiver<Waiting<W>>) -> Result<(), Error> {
-        let shutdown = self.messaging.shutdown.clone();
-        tokio::select! {
-            lane = self.messaging.claim(&self.lane_name) => self.lane = Some(lane?),
-            () = shutdown.cancelled() => return Ok(()),
+        if !self.hold.claim().await? {
+            return Ok(());
         }
         info!(lane = self.lane_name, "ready to write");
-        let mut pace = Pace::new();
-        let mut waiting = Vec::with_capacity(BATCH_LIMIT);
+        let shutdown = self.messaging.shutdown.clone();
+        let mut pace = Pace::new(Instant::now());
         loop {
+            let mut waiting = Vec::new();
             tokio::select! {
                 received = timeout(IDLE_AFTER, requests.recv()) => match received {
                     Ok(Some(first)) => waiting.push(first),
@@ -144,16 +144,16 @@ impl<W: Writer> Work<W> {
                 },
                 () = shutdown.cancelled() => break,
             }
-            tokio::time::sleep(pace.gap()).await;
+            tokio::time::sleep(pace.gap(Instant::now())).await;
             while waiting.len() < BATCH_LIMIT
                 && let Ok(next) = requests.try_recv()
             {
                 waiting.push(next);
             }
-            pace.starts(waiting.len());
-            self.write(std::mem::take(&mut waiting)).await;
+            pace.starts(Instant::now(), waiting.len());
+            self.write(waiting).await;
         }
-        self.idle().await;
+        self.hold.settle().await;
         info!(lane = self.lane_name, "stopped");
         Ok(())
     }
@@ -161,7 +161,7 @@ impl<W: Writer> Work<W> {
     async fn write(&mut self, waiting: Vec<Waiting<W>>) {
         // Parts still to do, the first one last.
         let mut parts = vec![waiting];
-        let (mut tries, mut pause) = (0, FIRST_PAUSE);
+        let mut tries = 0;
         while let Some(mut part) = parts.pop() {
             let failure = match self.transaction(&part).await {
                 Ok(responses) => {
@@ -169,67 +169,59 @@ impl<W: Writer> Work<W> {
                         // Who does not wait any more can ask again.
                         answer.send(Ok(response)).ok();
                     }
+                    tries = 0;
                     continue;
                 }
                 Err(failure) => failure,
             };
-            warn!(lane = self.lane_name, error = chain(&failure), requests = part.len(), "failed");
-            tries += 1;
-            match failure.verdict() {
-                Verdict::Again if tries < TRIES_MAX => parts.push(part),
-                Verdict::Stop | Verdict::Later if tries < TRIES_MAX => {
-                    self.lane = None;
-                    parts.push(part);
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
-                Verdict::Again | Verdict::Stop | Verdict::Later => {
-                    self.lane = None;
-                    tell(part, &NotWritten::Unavailable(chain(&failure)));
-                }
+            let why = chain(&failure);
+            warn!(lane = self.lane_name, error = why, requests = part.len(), "not written");
+            match failure.verdict_after(tries) {
                 Verdict::Culprit if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);
                     parts.extend([second, part]);
+                    tries = 0;
+                    continue;
                 }
-                Verdict::Culprit => tell(part, &NotWritten::Failed(chain(&failure))),
+                Verdict::Culprit => {
+                    tell(part, &NotWritten::Failed(why));
+                    tries = 0;
+                    continue;
+                }
+                Verdict::Stop => self.hold.let_go(),
+                Verdict::Again | Verdict::Later => {}
             }
+            if tries >= TRIES_MAX {
+                tell(part, &NotWritten::Unavailable(why));
+                continue;
+            }
+            parts.push(part);
+            tokio::time::sleep(pause_after(tries)).await;
+            tries += 1;
         }
     }
 
     async fn transaction(&mut self, part: &[Waiting<W>]) -> Result<Vec<W::Response>, Error> {
         let requests: Vec<W::Request> =
             part.iter().map(|waiting| waiting.request.clone()).collect();
-        let lane = match &mut self.lane {
-            Some(lane) => lane,
-            None => self.lane.insert(self.messaging.claim(&self.lane_name).await?),
-        };
-        let mut tx = lane.begin().await?;
-        let written = AssertUnwindSafe(self.writer.write(&mut tx, &requests)).catch_unwind().await;
-        let outgoing = tx.into_outgoing();
-        let result = match written {
-            Ok(Ok(responses)) if responses.len() == requests.len() => {
-                lane.commit(outgoing).await.map(|()| responses)
+        let writer = &mut self.writer;
+        let written = self.hold.transaction(async |tx| {
+            let responses = writer.write(tx, &requests).await?;
+            let (asked, answered) = (requests.len(), responses.len());
+            if asked == answered {
+                Ok(responses)
+            } else {
+                Err(Error::Other(format!("{answered} responses to {asked} requests")))
             }
-            Ok(Ok(responses)) => Err(Error::Other(format!(
-                "{} responses to {} requests",
-                responses.len(),
-                requests.len()
-            ))),
-            Ok(Err(failure)) => Err(failure),
-            Err(panic) => Err(Error::Panicked(what_was_said(&*panic))),
-        };
+        });
+        let result = written.await;
         self.writer.ended(result.is_ok());
-        if result.is_err() && lane.roll_back().await.is_err() {
-            self.lane = None;
-        }
         result
     }
 
     async fn idle(&mut self) {
-        let Some(lane) = &mut self.lane else { return };
-        if let Err(error) = lane.idle().await {
-            warn!(lane = self.lane_name, error = chain(&error), "marking what is published");
-            self.lane = None;
+        if let Err(failure) = self.hold.idle().await {
+            debug!(lane = self.lane_name, error = chain(&failure), "waiting for the lane");
         }
     }
 }

@@ -1,1 +1,142 @@
+use rdkafka::message::{Header, OwnedHeaders};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
+use super::{Direction, Envelope, Message, Outcome, SagaContext, Stopwatch, Trace};
+use crate::outbox::HeaderValue;
+
+const KEY: &str = "019a9d2b-0000-7000-8000-00000000beef";
+
+fn saga() -> SagaContext {
+    SagaContext {
+        saga_id: Uuid::now_v7(),
+        definition: "place-order".to_owned(),
+        step: "reserve-stock".to_owned(),
+        direction: Direction::Compensate,
+        attempt: 3,
+    }
+}
+
+fn envelope() -> Envelope {
+    let at = |micros: i128| {
+        OffsetDateTime::from_unix_timestamp_nanos(1_790_000_000_000_000_000 + micros * 1_000)
+            .unwrap()
+    };
+    Envelope {
+        written_at: at(5),
+        causation_id: Some(Uuid::now_v7()),
+        saga: Some(saga()),
+        outcome: Some(Outcome::Refused("nö".to_owned())),
+        stopwatch: Some(Stopwatch { received_at: at(1), started_at: at(2), finished_at: at(3) }),
+        ..Envelope::new("inventory-service", "shop.ReserveStock".to_owned(), KEY)
+    }
+}
+
+fn headers_of(envelope: &Envelope) -> Vec<(String, Vec<u8>)> {
+    let bytes = |(name, value): (String, HeaderValue)| (name, value.as_bytes().to_vec());
+    envelope.to_headers().into_iter().map(bytes).collect()
+}
+
+fn read(headers: &[(String, Vec<u8>)]) -> Result<Envelope, String> {
+    let owned = headers.iter().fold(OwnedHeaders::new(), |owned, (key, value)| {
+        owned.insert(Header { key, value: Some(value) })
+    });
+    Envelope::from_headers(KEY, &owned).map_err(|bad| bad.to_string())
+}
+
+/// The envelope above, with another value in that header or without it.
+fn read_with(name: &str, value: Option<&[u8]>) -> Result<Envelope, String> {
+    let mut headers = headers_of(&envelope());
+    headers.retain(|(key, _)| key != name);
+    headers.extend(value.map(|value| (name.to_owned(), value.to_vec())));
+    read(&headers)
+}
+
+#[test]
+fn headers_say_what_the_envelope_said() {
+    let plain = Envelope { saga: None, outcome: None, stopwatch: None, ..envelope() };
+    let succeeded = Envelope { outcome: Some(Outcome::Succeeded), ..envelope() };
+    let parked = Envelope { outcome: Some(Outcome::Parked(String::new())), ..envelope() };
+    for envelope in [envelope(), plain, succeeded, parked] {
+        assert_eq!(read(&headers_of(&envelope)), Ok(envelope));
+    }
+}
+
+#[test]
+fn headers_are_cloud_events_in_binary_mode() {
+    let envelope = envelope();
+    let headers = headers_of(&envelope);
+    let value = |name: &str| {
+        let (_, value) = headers.iter().find(|(key, _)| key == name).unwrap();
+        std::str::from_utf8(value).unwrap().to_owned()
+    };
+    assert_eq!(value("ce_specversion"), "1.0");
+    assert_eq!(value("ce_id"), envelope.id.to_string());
+    assert_eq!(value("ce_type"), "shop.ReserveStock");
+    assert_eq!(value("ce_source"), "inventory-service");
+    assert_eq!(value("ce_time"), "2026-09-21T14:13:20.000005Z");
+    assert_eq!(value("ce_subject"), KEY);
+    assert_eq!(value("content-type"), "application/protobuf");
+    // One order is one trace.
+    assert_eq!(value("traceparent"), "00-019a9d2b00007000800000000000beef-800000000000beef-01");
+}
+
+#[test]
+fn headers_that_are_missing_or_malformed_are_named() {
+    for name in ["ce_id", "ce_type", "ce_source", "ce_time", "saga_step", "saga_direction"] {
+        assert_eq!(read_with(name, None), Err(format!("the record has no header `{name}`")));
+        // What is not text is not there.
+        let not_text = Some(b"\xc3\x28".as_slice());
+        assert_eq!(read_with(name, not_text), Err(format!("the record has no header `{name}`")));
+    }
+    for (name, value) in [
+        ("ce_id", "7"),
+        ("ce_time", "yesterday"),
+        ("saga_id", ""),
+        ("saga_direction", "up"),
+        ("saga_attempt", "0"),
+        ("saga_attempt", "-1"),
+        ("saga_attempt", "2147483648"),
+        ("saga_outcome", "perhaps"),
+        ("saga_causation_id", "that one"),
+    ] {
+        let wanted = format!("the header `{name}` cannot be `{value}`");
+        let said = read_with(name, Some(value.as_bytes())).unwrap_err();
+        // A number that cannot be is said as it came.
+        assert_eq!(said, wanted);
+    }
+    assert_eq!(
+        read_with("saga_reason", None),
+        Err("the record has no header `saga_reason`".to_owned())
+    );
+}
+
+#[test]
+fn what_only_serves_to_look_at_never_makes_a_message_unreadable() {
+    let of_the_key =
+        Trace { trace_id: 0x019a9d2b00007000800000000000beef, parent_id: 0x800000000000beef };
+    for (name, value) in [
+        ("traceparent", None),
+        ("traceparent", Some("00-xyz-1-01")),
+        ("traceparent", Some("00-+19a9d2b00007000800000000000beef-800000000000beef-01")),
+        ("traceparent", Some("00-019a9d2b00007000800000000000beef")),
+    ] {
+        assert_eq!(read_with(name, value.map(str::as_bytes)).unwrap().trace, of_the_key);
+    }
+    for value in
+        [None, Some("1,2"), Some("a,b,c"), Some("99999999999999999999999999999999999999,1,1")]
+    {
+        let read = read_with("saga_stopwatch", value.map(str::as_bytes));
+        assert_eq!(read.unwrap().stopwatch, None);
+    }
+}
+
+#[test]
+fn an_effect_continues_the_trace_of_its_cause() {
+    let cause = envelope();
+    let reply = Message::parked("me", KEY, saga(), "why".to_owned()).caused_by(&cause);
+    assert_eq!(reply.topic, "saga.replies.v1");
+    assert_eq!(reply.envelope.causation_id, Some(cause.id));
+    assert_eq!(reply.envelope.trace.trace_id, cause.trace.trace_id);
+    assert_eq!(reply.envelope.trace.parent_id, super::span_id(cause.id));
+}

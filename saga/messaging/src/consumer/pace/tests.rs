@@ -1,0 +1,39 @@
+use std::time::{Duration, Instant};
+
+use super::{BUSY_GAP, Pace, WINDOW};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// Batches of that size, at that distance, for two windows.
+fn after(record_count: usize, distance: Duration) -> (Pace, Instant) {
+    let mut now = Instant::now();
+    let mut pace = Pace::new(now);
+    let end = now + WINDOW * 2;
+    while now < end {
+        now += distance;
+        pace.starts(now, record_count);
+    }
+    (pace, now)
+}
+
+#[test]
+fn nothing_waits_when_there_is_little_to_do() {
+    let (pace, now) = after(1, MILLI * 10);
+    assert_eq!(pace.gap(now), Duration::ZERO);
+}
+
+#[test]
+fn a_busy_lane_starts_at_most_every_few_milliseconds() {
+    let (pace, now) = after(10, MILLI * 10);
+    assert_eq!(pace.gap(now), BUSY_GAP);
+    assert_eq!(pace.gap(now + MILLI), BUSY_GAP - MILLI);
+    assert_eq!(pace.gap(now + BUSY_GAP * 2), Duration::ZERO);
+}
+
+#[test]
+fn a_lane_that_was_silent_is_not_busy() {
+    let (mut pace, now) = after(10, MILLI * 10);
+    let later = now + WINDOW * 10;
+    pace.starts(later, 500);
+    assert_eq!(pace.gap(later), Duration::ZERO);
+}

@@ -1,0 +1,198 @@
+//! A member of a consumer group: its records come out, its offsets go back.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext, Message as _, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
+    error::KafkaError,
+    message::{BorrowedHeaders, BorrowedMessage, Headers},
+};
+use time::OffsetDateTime;
+use tracing::{debug, info, warn};
+
+use super::{Membership, Record};
+use crate::{Envelope, Error, message::BadHeaders, start::Kafka};
+
+pub(super) struct Subscription {
+    consumer: BaseConsumer<Rebalances>,
+    lane: String,
+    namespace: String,
+    paused: bool,
+    /// Records that came although only the group was to be served.
+    carried: VecDeque<Record>,
+    topics: HashMap<String, Arc<str>>,
+}
+
+impl Subscription {
+    pub(super) fn new(kafka: &Kafka, membership: &Membership) -> Result<Self, Error> {
+        let consumer: BaseConsumer<Rebalances> = kafka
+            .client(&membership.name)
+            .set("group.id", &membership.group)
+            // A member that comes back under its name within the session gets its partitions at
+            // once.
+            .set("group.instance.id", &membership.name)
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "1500")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            // Offsets are stored after the transaction: Kafka's are hints, the truth is in Postgres.
+            .set("enable.auto.offset.store", "false")
+            .set("check.crcs", "true")
+            .set("topic.metadata.refresh.interval.ms", "5000")
+            .set("queued.max.messages.kbytes", "8192")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.message.max.bytes", "1048576")
+            .set("fetch.max.bytes", "8388608")
+            .create_with_context(Rebalances { lane: membership.name.clone() })?;
+        let topics: Vec<String> =
+            membership.topics.iter().map(|topic| format!("{}{topic}", kafka.namespace)).collect();
+        consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+        Ok(Subscription {
+            consumer,
+            lane: membership.name.clone(),
+            namespace: kafka.namespace.clone(),
+            paused: false,
+            carried: VecDeque::new(),
+            topics: HashMap::new(),
+        })
+    }
+
+    /// The next record, if one comes in time. Fails when the group has another member of our name.
+    pub(super) fn poll(&mut self, patience: Duration) -> Result<Option<Record>, Error> {
+        if let Some(carried) = self.carried.pop_front() {
+            return Ok(Some(carried));
+        }
+        if self.paused {
+            self.consumer.resume(&self.consumer.assignment()?)?;
+            self.paused = false;
+        }
+        self.receive(patience)
+    }
+
+    /// Lets the group hear of us while a transaction has to wait. A paused partition gives no
+    /// records; what comes of a new one is kept for the next poll.
+    pub(super) fn keep_alive(&mut self) -> Result<(), Error> {
+        self.consumer.pause(&self.consumer.assignment()?)?;
+        self.paused = true;
+        if let Some(record) = self.receive(Duration::ZERO)? {
+            self.carried.push_back(record);
+        }
+        Ok(())
+    }
+
+    /// The records had their effect: nobody needs to read them again.
+    pub(super) fn handled(&self, batch: &[Record]) -> Result<(), Error> {
+        if let Err(error) = self.consumer.store_offsets(&self.next_offsets(batch)?) {
+            // The partition went to another member: it starts from the last committed offset, and
+            // finds in the inbox what was done here.
+            debug!(%error, "offsets not stored");
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, patience: Duration) -> Result<Option<Record>, Error> {
+        match self.consumer.poll(patience) {
+            None => Ok(None),
+            Some(Ok(message)) => {
+                let topic = name_within(&self.namespace, message.topic(), &mut self.topics);
+                Ok(Some(read(&message, topic)))
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(error))) => {
+                warn!(lane = self.lane, %error, "the consumer gave up");
+                Err(Error::Fenced { lane: self.lane.clone() })
+            }
+            Some(Err(error)) => {
+                // A topic that is missing is made again by the housekeeping.
+                warn!(lane = self.lane, %error, "polling");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where the next batch begins, for each partition.
+    fn next_offsets(&self, batch: &[Record]) -> Result<TopicPartitionList, Error> {
+        let mut last: HashMap<(&str, i32), i64> = HashMap::new();
+        for record in batch {
+            last.insert((&record.topic, record.partition), record.offset);
+        }
+        let mut offsets = TopicPartitionList::with_capacity(last.len());
+        for ((topic, partition), offset) in last {
+            let topic = format!("{}{topic}", self.namespace);
+            offsets.add_partition_offset(&topic, partition, rdkafka::Offset::Offset(offset + 1))?;
+        }
+        Ok(offsets)
+    }
+}
+
+/// The name of a topic as the rest of the crate knows it; made once.
+fn name_within(namespace: &str, topic: &str, known: &mut HashMap<String, Arc<str>>) -> Arc<str> {
+    if let Some(name) = known.get(topic) {
+        return Arc::clone(name);
+    }
+    let name: Arc<str> = topic.strip_prefix(namespace).unwrap_or(topic).into();
+    known.insert(topic.to_owned(), Arc::clone(&name));
+    name
+}
+
+fn read(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Record {
+    let raw_key = message.key().unwrap_or_default().to_vec();
+    let key = String::from_utf8_lossy(&raw_key).into_owned();
+    let (envelope, raw_headers) = match message.headers() {
+        Some(headers) => read_headers(&key, headers),
+        None => (Err(BadHeaders::Missing("ce_id")), Vec::new()),
+    };
+    Record {
+        topic,
+        partition: message.partition(),
+        offset: message.offset(),
+        envelope,
+        payload: message.payload().unwrap_or_default().to_vec(),
+        received_at: OffsetDateTime::now_utc(),
+        raw_key,
+        raw_headers,
+    }
+}
+
+type RawHeaders = Vec<(String, Vec<u8>)>;
+
+fn read_headers(
+    key: &str,
+    headers: &BorrowedHeaders,
+) -> (Result<Envelope, BadHeaders>, RawHeaders) {
+    let read = || {
+        let raw = headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()));
+        (Envelope::from_headers(key, headers), raw.collect())
+    };
+    // The client library panics at a header whose name is not UTF-8.
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| (Err(BadHeaders::Name), Vec::new()))
+}
+
+/// Tells which partitions come and go.
+struct Rebalances {
+    lane: String,
+}
+
+impl ClientContext for Rebalances {}
+
+impl ConsumerContext for Rebalances {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                info!(lane = self.lane, partitions = partitions.count(), "partitions assigned");
+            }
+            Rebalance::Revoke(partitions) => {
+                info!(lane = self.lane, partitions = partitions.count(), "partitions revoked");
+            }
+            Rebalance::Error(error) => warn!(lane = self.lane, %error, "rebalance"),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A thread's hold on its lane: claimed at first, lost in trouble, claimed again; and the frame of
+//! every transaction.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use tracing::warn;
+
+use crate::{Error, Messaging, Options, Tx, Verdict, error::chain, lane::Lane};
+
+pub(crate) struct Hold {
+    messaging: Messaging,
+    lane_name: String,
+    /// Absent after trouble: claimed again before the next transaction.
+    lane: Option<Lane>,
+}
+
+impl Hold {
+    pub(crate) fn new(messaging: Messaging, lane_name: String) -> Self {
+        Hold { messaging, lane_name, lane: None }
+    }
+
+    /// Waits until the lane is free, and until Postgres is there. Tells whether it is ours: not
+    /// when the process is to stop before.
+    pub(crate) async fn claim(&mut self) -> Result<bool, Error> {
+        let Options { database_url, service, .. } = &*self.messaging.options;
+        tokio::select! {
+            lane = Lane::claim(database_url, &self.lane_name, service, &self.messaging.relay) => {
+                self.lane = Some(lane?);
+                Ok(true)
+            }
+            () = self.messaging.shutdown.cancelled() => Ok(false),
+        }
+    }
+
+    /// Commits what `work` does and says. Rolls it back when it fails, or panics.
+    pub(crate) async fn transaction<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.claim_again().await?;
+        let Some(lane) = &mut self.lane else { return Err(self.fenced()) };
+        let result = in_transaction(lane, work).await;
+        // What has no transaction, or cannot end it, is of no use any more.
+        if result.is_err() && lane.roll_back().await.is_err() {
+            self.lane = None;
+        }
+        result
+    }
+
+    /// When there is nothing to do: marks what is published. Fails when the lane has a new owner.
+    pub(crate) async fn idle(&mut self) -> Result<(), Error> {
+        let had_it = self.lane.is_some();
+        let result = match &mut self.lane {
+            Some(lane) => lane.idle().await,
+            None => self.claim_again().await,
+        };
+        let Err(failure) = result else { return Ok(()) };
+        self.lane = None;
+        if failure.verdict() == Verdict::Stop {
+            return Err(failure);
+        }
+        if had_it {
+            warn!(
+                lane = self.lane_name,
+                error = chain(&failure),
+                "lost the lane, claiming it again"
+            );
+        }
+        Ok(())
+    }
+
+    /// Gives the lane up, so that another process or a new claim can have it.
+    pub(crate) fn let_go(&mut self) {
+        self.lane = None;
+    }
+
+    /// Before the process stops: marks what the broker acknowledges within a short while.
+    pub(crate) async fn settle(&mut self) {
+        let Some(lane) = &mut self.lane else { return };
+        if let Err(failure) = lane.settle().await {
+            warn!(lane = self.lane_name, error = chain(&failure), "the next start publishes again");
+        }
+    }
+
+    async fn claim_again(&mut self) -> Result<(), Error> {
+        if self.lane.is_none() {
+            let Options { database_url, service, .. } = &*self.messaging.options;
+            let relay = &self.messaging.relay;
+            let claimed = Lane::try_claim(database_url, &self.lane_name, service, relay).await?;
+            self.lane = Some(claimed.ok_or_else(|| self.fenced())?);
+        }
+        Ok(())
+    }
+
+    fn fenced(&self) -> Error {
+        Error::Fenced { lane: self.lane_name.clone() }
+    }
+}
+
+async fn in_transaction<T>(
+    lane: &mut Lane,
+    work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut tx = lane.begin().await?;
+    let done = AssertUnwindSafe(work(&mut tx)).catch_unwind().await;
+    let outgoing = tx.into_outgoing();
+    let value = done.unwrap_or_else(|panic| Err(Error::Panicked(what_was_said(&*panic))))?;
+    lane.commit(outgoing).await?;
+    Ok(value)
+}
+
+fn what_was_said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let owned = || panic.downcast_ref::<String>().cloned();
+    text.or_else(owned).unwrap_or_else(|| "without a word".to_owned())
+}

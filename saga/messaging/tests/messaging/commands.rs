@@ -1,0 +1,155 @@
+//! Commands that come twice, too early, too late, or after everything else.
+
+use messaging::message::Outcome;
+
+use crate::{
+    post::Saga,
+    shop::{Desk, Inventory, Request},
+    world::World,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_comes_twice_has_one_effect_and_gets_the_same_answer() {
+    let world = World::new("twice").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+
+    let command = saga.reserve(1, "apple");
+    post.send(&command).await;
+    post.send(&command).await;
+    // Asked again for want of an answer, and for the last time: behind it nothing is left.
+    post.send(&saga.reserve(2, "apple")).await;
+
+    let replies = post.replies(world.service, &saga, 3).await;
+    for (reply, attempt) in replies.iter().zip([1, 1, 2]) {
+        let envelope = reply.envelope();
+        assert_eq!(envelope.outcome, Some(Outcome::Succeeded));
+        assert_eq!(envelope.kind, "shop.inventory.v1.StockReserved");
+        assert_eq!(reply.attempt(), attempt);
+    }
+    assert_eq!(replies[0].envelope().causation_id, Some(command.envelope().id));
+    assert_eq!(effects(&world, &saga).await, ["reserve apple"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_holds_for_its_attempt_and_a_later_one_is_judged_anew() {
+    let world = World::new("refusal").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+    let refused = Outcome::Refused("there is none".to_owned());
+
+    post.send(&saga.reserve(2, "none")).await;
+    assert_eq!(post.replies(world.service, &saga, 1).await[0].outcome(), refused);
+
+    let in_stock = sqlx::query("INSERT INTO in_stock VALUES ($1)");
+    in_stock.bind(&saga.order_id).execute(&world.db).await.unwrap();
+    for attempt in [2, 1, 3, 1] {
+        post.send(&saga.reserve(attempt, "none")).await;
+    }
+    let replies = post.replies(world.service, &saga, 5).await;
+    assert_eq!(replies[1].outcome(), refused);
+    assert_eq!(replies[2].outcome(), refused);
+    assert_eq!(replies[3].outcome(), Outcome::Succeeded);
+    // An old asking that was overtaken by a success learns of it.
+    assert_eq!(replies[4].outcome(), Outcome::Succeeded);
+    assert_eq!(effects(&world, &saga).await, ["reserve none"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_undo_came_first_is_refused() {
+    let world = World::new("tombstone").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+
+    post.send_all(&[saga.release(1), saga.reserve(1, "apple"), saga.release(2)]).await;
+
+    let replies = post.replies(world.service, &saga, 3).await;
+    assert_eq!(replies[0].outcome(), Outcome::Succeeded);
+    assert_eq!(replies[0].envelope().kind, "shop.inventory.v1.StockReleased");
+    let too_late = "undone before it was done".to_owned();
+    assert_eq!(replies[1].outcome(), Outcome::Refused(too_late));
+    assert_eq!(replies[2].outcome(), Outcome::Succeeded);
+    assert_eq!(effects(&world, &saga).await, [""; 0]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_undone_once() {
+    let world = World::new("undone").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+
+    post.send_all(&[saga.reserve(1, "apple"), saga.release(1), saga.release(1)]).await;
+    post.replies(world.service, &saga, 3).await;
+    post.send_all(&[saga.release(2), saga.reserve(1, "apple")]).await;
+
+    let replies = post.replies(world.service, &saga, 5).await;
+    assert_eq!(replies[3].outcome(), Outcome::Succeeded);
+    assert!(matches!(replies[4].outcome(), Outcome::Refused(_)));
+    assert_eq!(effects(&world, &saga).await, ["reserve apple", "release"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_answer_is_given_later_to_the_latest_asking() {
+    let world = World::new("deferred").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let desk = process.writer(Desk);
+    let (post, saga) = (world.post(), Saga::new());
+
+    post.send_all(&[saga.reserve(1, "later"), saga.reserve(2, "later")]).await;
+    // The old one comes again, and does not put back the clock.
+    post.send(&saga.reserve(1, "later")).await;
+    post.send(&saga.asks(&commit(&saga), "commit-stock", "invoke", 1)).await;
+    // Nothing but the answer to the last one: the others are still to come.
+    assert_eq!(post.replies(world.service, &saga, 1).await[0].envelope().kind, COMMITTED);
+
+    let reserved = Request::Reserved { order_id: saga.order_id.clone() };
+    assert!(desk.write(reserved.clone()).await.unwrap());
+    assert!(!desk.write(reserved).await.unwrap(), "nobody waits any more");
+    post.send(&saga.reserve(3, "later")).await;
+    let replies = post.replies(world.service, &saga, 3).await;
+    assert_eq!((replies[1].outcome(), replies[1].attempt()), (Outcome::Succeeded, 2));
+    assert_eq!((replies[2].outcome(), replies[2].attempt()), (Outcome::Succeeded, 3));
+    assert_eq!(effects(&world, &saga).await, ["reserve later", "commit"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_undone_meanwhile_gets_no_late_answer() {
+    let world = World::new("deferred-undone").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let desk = process.writer(Desk);
+    let (post, saga) = (world.post(), Saga::new());
+
+    post.send_all(&[saga.reserve(1, "later"), saga.release(1)]).await;
+    let replies = post.replies(world.service, &saga, 1).await;
+    assert_eq!(replies[0].envelope().kind, "shop.inventory.v1.StockReleased");
+    let reserved = Request::Reserved { order_id: saga.order_id.clone() };
+    assert!(!desk.write(reserved).await.unwrap());
+    assert_eq!(effects(&world, &saga).await, ["reserve later", "release"]);
+    process.stop().await;
+}
+
+pub const COMMITTED: &str = "shop.inventory.v1.StockCommitted";
+
+pub fn commit(saga: &Saga) -> proto::inventory::CommitStock {
+    proto::inventory::CommitStock { order_id: saga.order_id.clone() }
+}
+
+/// Of one order, in order.
+pub async fn effects(world: &World, saga: &Saga) -> Vec<String> {
+    sqlx::query_scalar("SELECT what FROM effect WHERE order_id = $1 ORDER BY id")
+        .bind(&saga.order_id)
+        .fetch_all(&world.db)
+        .await
+        .unwrap()
+}

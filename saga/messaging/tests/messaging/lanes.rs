@@ -1,0 +1,221 @@
+//! Lanes that lose their connection, their owner, or their process.
+
+use messaging::message::Outcome;
+use sqlx::AssertSqlSafe;
+
+use crate::{
+    commands::effects,
+    post::{Letter, Saga},
+    shop::{Desk, Inventory, Request},
+    world::{World, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_connections_lose_nothing_and_repeat_nothing() {
+    let world = World::new("killed").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let post = world.post();
+    let sagas: Vec<Saga> = (0..300).map(|_| Saga::new()).collect();
+
+    let mut killed = 0;
+    for some in sagas.chunks(30) {
+        let letters: Vec<Letter> = some.iter().map(|saga| saga.reserve(1, "apple")).collect();
+        post.send_all(&letters).await;
+        killed += world.number(&sessions("pg_terminate_backend(pid)", "killed.commands.0")).await;
+    }
+    assert!(killed > 0);
+
+    world.until("SELECT count(*) FROM effect WHERE what = 'reserve apple'", 300).await;
+    for saga in &sagas {
+        assert_eq!(post.replies(world.service, saga, 1).await[0].outcome(), Outcome::Succeeded);
+        assert_eq!(effects(&world, saga).await, ["reserve apple"]);
+    }
+    // Numbered without a hole.
+    let holes = "SELECT max(seq) - count(*) FROM outbox WHERE lane = 'killed.commands.0'";
+    assert_eq!(world.number(holes).await, 0);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_the_lane_to_another_owner_commits_nothing_more() {
+    let world = World::new("fenced").await;
+    let mut process = world.start("0").await;
+    let desk = process.writer(Desk);
+    let post = world.post();
+    let list = |revision| Request::List { sku: "fenced/item".to_owned(), revision };
+    desk.write(list(1)).await.unwrap();
+    let epoch = "SELECT epoch FROM outbox_lane WHERE lane = 'fenced.api.0'";
+    assert_eq!(world.number(epoch).await, 1);
+
+    // As another owner would have it, who wrote a row meanwhile.
+    world.run("UPDATE outbox_lane SET epoch = 7, last_seq = last_seq + 1").await;
+    world
+        .run(
+            "INSERT INTO outbox (lane, seq, topic, key, headers, payload)
+             SELECT lane, 2, topic, key, headers, payload FROM outbox",
+        )
+        .await;
+    desk.write(list(2)).await.unwrap();
+
+    // The lane was claimed anew, and what the other owner wrote comes first.
+    assert_eq!(world.number(epoch).await, 8);
+    assert_eq!(world.number("SELECT count(*) FROM effect WHERE what = 'list 2'").await, 1);
+    assert_eq!(world.number("SELECT max(seq) FROM outbox").await, 3);
+    let told = post.read("inventory.events.v1", 3, |event| event.key == b"fenced").await;
+    assert_eq!(told[0].payload, told[1].payload);
+    assert_ne!(told[1].payload, told[2].payload);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_of_the_same_name_waits_and_takes_over() {
+    let world = World::new("standby").await;
+    let post = world.post();
+    let mut first = world.start("0").await;
+    first.participant(Inventory);
+    let saga = Saga::new();
+    post.send(&saga.reserve(1, "apple")).await;
+    post.replies(world.service, &saga, 1).await;
+
+    let mut second = world.start("0").await;
+    second.participant(Inventory);
+    world.until(&sessions("true", "standby.commands.0"), 2).await;
+    // The first one is not driven out, neither of the database nor of the group.
+    for _ in 0..5 {
+        let saga = Saga::new();
+        post.send(&saga.reserve(1, "apple")).await;
+        assert_eq!(post.replies(world.service, &saga, 1).await[0].outcome(), Outcome::Succeeded);
+    }
+    let epoch = "SELECT epoch FROM outbox_lane WHERE lane = 'standby.commands.0'";
+    assert_eq!(world.number(epoch).await, 1);
+
+    first.stop().await;
+    let saga = Saga::new();
+    post.send(&saga.reserve(1, "apple")).await;
+    assert_eq!(post.replies(world.service, &saga, 1).await[0].outcome(), Outcome::Succeeded);
+    assert_eq!(world.number(epoch).await, 2);
+    assert_eq!(effects(&world, &saga).await, ["reserve apple"]);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_its_connection_to_a_standby_becomes_the_standby() {
+    let world = World::new("swapped").await;
+    let post = world.post();
+    let mut first = world.start("0").await;
+    first.participant(Inventory);
+    let epoch = "SELECT coalesce(max(epoch), 0) FROM outbox_lane WHERE lane = 'swapped.commands.0'";
+    world.until(epoch, 1).await;
+    let mut second = world.start("0").await;
+    second.participant(Inventory);
+    world.until(&sessions("true", "swapped.commands.0"), 2).await;
+
+    // The lock goes to whoever asks first; commands are answered in either case.
+    for round in 0..3 {
+        let saga = Saga::new();
+        post.send(&saga.reserve(1, "apple")).await;
+        world
+            .run(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                 WHERE locktype = 'advisory' AND application_name = 'swapped.commands.0'",
+            )
+            .await;
+        let reply = post.replies(world.service, &saga, 1).await;
+        assert_eq!(reply[0].outcome(), Outcome::Succeeded, "in round {round}");
+        assert_eq!(effects(&world, &saga).await, ["reserve apple"]);
+    }
+    first.stop().await;
+    let saga = Saga::new();
+    post.send(&saga.reserve(1, "apple")).await;
+    post.replies(world.service, &saga, 1).await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_left_that_does_not_come_back_is_published_by_another() {
+    let world = World::new("adopted").await;
+    let mut process = world.start("1").await;
+    // Committed, and killed before it could publish.
+    world
+        .run(
+            "INSERT INTO outbox_lane (lane, last_seq, published_seq) VALUES ('adopted.api.0', 30, 10);
+             INSERT INTO outbox (lane, seq, topic, key, headers, payload)
+             SELECT 'adopted.api.0', n, 'inventory.events.v1', 'adopted', '[[\"n\",\"' || n || '\"]]', ''
+             FROM generate_series(1, 30) AS n",
+        )
+        .await;
+    process.housekeeping();
+
+    let left = world.post().read("inventory.events.v1", 20, |event| event.key == b"adopted").await;
+    let order: Vec<&[u8]> = left.iter().map(|event| event.header("n").unwrap()).collect();
+    let wanted: Vec<String> = (11..=30).map(|n| n.to_string()).collect();
+    assert_eq!(order, wanted.iter().map(String::as_bytes).collect::<Vec<_>>());
+    world.until("SELECT published_seq FROM outbox_lane WHERE lane = 'adopted.api.0'", 30).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lane_of_a_living_process_is_not_adopted() {
+    let world = World::new("living").await;
+    let mut living = world.start("0").await;
+    let desk = living.writer(Desk);
+    desk.write(Request::List { sku: "living/item".to_owned(), revision: 1 }).await.unwrap();
+    let mut other = world.start("1").await;
+    other.housekeeping();
+    // Rows as if the broker were slow, on a lane that has an owner; and on one that has none.
+    world
+        .run(
+            "INSERT INTO outbox_lane (lane, last_seq) VALUES ('living.dead.0', 1);
+             UPDATE outbox_lane SET last_seq = last_seq + 1 WHERE lane = 'living.api.0'",
+        )
+        .await;
+    // By then the other one has been round.
+    world.until("SELECT epoch FROM outbox_lane WHERE lane = 'living.dead.0'", 2).await;
+    assert_eq!(world.number("SELECT epoch FROM outbox_lane WHERE lane = 'living.api.0'").await, 1);
+    other.stop().await;
+    living.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_come_and_go_with_time() {
+    let world = World::new("partitions").await;
+    let process = world.start("0").await;
+    let there = async |name: &str| {
+        let name = format!("SELECT count(*) FROM pg_class WHERE relname = '{name}'");
+        sqlx::query_scalar::<_, i64>(AssertSqlSafe(name)).fetch_one(&world.db).await.unwrap() == 1
+    };
+    world
+        .run(
+            "CREATE TABLE outbox_2020010100 PARTITION OF outbox
+                FOR VALUES FROM ('2020-01-01 00:00Z') TO ('2020-01-01 01:00Z');
+             CREATE TABLE outbox_2020010101 PARTITION OF outbox
+                FOR VALUES FROM ('2020-01-01 01:00Z') TO ('2020-01-01 02:00Z');
+             INSERT INTO outbox_lane (lane, last_seq, published_seq) VALUES ('old', 2, 1);
+             INSERT INTO outbox (lane, seq, written_at, topic, key, headers, payload)
+             VALUES ('old', 1, '2020-01-01 00:30Z', 'inventory.events.v1', '', '[]', ''),
+                    ('old', 2, '2020-01-01 01:30Z', 'inventory.events.v1', '', '[]', '');
+             CREATE TABLE inbox_event_2020010100 PARTITION OF inbox_event
+                FOR VALUES FROM ('016f5e66-e800-0000-0000-000000000000')
+                        TO ('016f638d-4400-0000-0000-000000000000');",
+        )
+        .await;
+    let again = world.start("0").await;
+
+    assert!(!there("inbox_event_2020010100").await);
+    assert!(!there("outbox_2020010100").await);
+    assert!(there("outbox_2020010101").await, "it has a row that is not published");
+    // What is written now has a partition of its own.
+    let mut process = process;
+    let desk = process.writer(Desk);
+    desk.write(Request::List { sku: "partitions/item".to_owned(), revision: 1 }).await.unwrap();
+    assert_eq!(world.number("SELECT count(*) FROM outbox_default").await, 0);
+    assert!(eventually(async || there("outbox_default").await.then_some(())).await.is_some());
+    process.stop().await;
+    again.stop().await;
+}
+
+/// `what` of every session of that name.
+fn sessions(what: &str, name: &str) -> String {
+    format!("SELECT count({what}) FROM pg_stat_activity WHERE application_name = '{name}'")
+}

@@ -1,0 +1,246 @@
+//! What cannot be handled becomes a dead letter as it came, and the lane goes on.
+
+use messaging::{
+    Error, Handler, Record, Tx,
+    dead_letter::{self, DeadLetter},
+    message::Outcome,
+};
+use proto::inventory::CommitStock;
+use uuid::Uuid;
+
+use crate::{
+    commands::{COMMITTED, commit, effects},
+    post::{Letter, Saga, counted, plain},
+    shop::{Catalog, Inventory, listed},
+    world::World,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_poison_becomes_a_dead_letter_and_the_lane_goes_on() {
+    let world = World::new("poison").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let post = world.post();
+    let asks = || Saga::new().reserve(1, "apple");
+    let broken = |name: &str, value: Option<&[u8]>| asks().with(name, value);
+    let poison = [
+        ("not a shop.inventory.v1.ReserveStock", Letter { payload: vec![7; 9], ..asks() }),
+        ("not a message known here", broken("ce_type", Some(b"shop.Unheard"))),
+        ("no header `ce_id`", Letter { headers: Vec::new(), ..asks() }),
+        ("no header `ce_type`", broken("ce_type", None)),
+        ("no header `ce_type`", broken("ce_type", Some(b"\xff\xfe"))),
+        ("`ce_id` cannot be `7`", broken("ce_id", Some(b"7"))),
+        ("which saga asks", broken("saga_id", None)),
+        ("`saga_attempt` cannot be `0`", broken("saga_attempt", Some(b"0"))),
+        ("`saga_attempt` cannot be `2147483648`", broken("saga_attempt", Some(b"2147483648"))),
+        ("`saga_direction` cannot be `up`", broken("saga_direction", Some(b"up"))),
+        ("not of version 7", broken("saga_id", Some(b"9b2ef2a1-6b6b-4b6b-8b6b-9b2ef2a16b6b"))),
+        ("does not reach back", broken("saga_id", Some(b"018bcfe5-6800-7000-8000-000000000000"))),
+        ("cannot count to three", Saga::new().reserve(1, "panics")),
+        ("the shop.inventory.v1.ItemListed for", Saga::new().reserve(1, "huge")),
+        ("taken_pkey", Saga::new().reserve(1, "taken")),
+        ("0x00", Saga::new().reserve(1, "\0")),
+        ("0x00", broken("saga_step", Some(b"reserve\0stock"))),
+    ];
+    for (_, letter) in &poison {
+        post.send(letter).await;
+    }
+
+    for (reason, letter) in poison {
+        let dead = dead_letters(&world, &letter.key).await;
+        assert_eq!(dead.payload, letter.payload);
+        let (said, came) = dead.headers.split_last().unwrap();
+        assert_eq!(came, letter.headers, "{reason}");
+        assert_eq!(said.0, dead_letter::HEADER);
+        let said: DeadLetter = serde_json::from_slice(&said.1).unwrap();
+        assert!(said.reason.contains(reason), "{} is not {reason}", said.reason);
+        assert_eq!((said.topic.as_str(), said.set_aside_by.as_str()), (COMMANDS, world.service));
+        // The saga, if it is known, need not wait for ever.
+        let order_id = String::from_utf8(letter.key.clone()).unwrap();
+        if envelope_is_readable(&letter) {
+            let saga = Saga { id: Uuid::nil(), order_id: order_id.clone() };
+            let reply = post.replies(world.service, &saga, 1).await.remove(0);
+            let Outcome::Parked(why) = reply.outcome() else { panic!("{reply:?}") };
+            assert!(why.contains(reason), "{why} is not {reason}");
+        }
+        assert_eq!(
+            world
+                .number(&format!("SELECT count(*) FROM effect WHERE order_id = '{order_id}'"))
+                .await,
+            0
+        );
+    }
+    // Those that failed by themselves were given three chances, the others none.
+    let culprits = "SELECT count(*) FROM inbox_culprit WHERE failure_count = 3";
+    assert_eq!(world.number(culprits).await, 5);
+
+    let saga = Saga::new();
+    post.send(&saga.reserve(1, "apple")).await;
+    assert_eq!(post.replies(world.service, &saga, 1).await[0].outcome(), Outcome::Succeeded);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_others_in_the_batch_of_a_culprit_have_their_effect_once() {
+    let world = World::new("culprit").await;
+    let post = world.post();
+    let sagas: Vec<Saga> = (0..40).map(|_| Saga::new()).collect();
+    let sku = |n: usize| if n % 16 == 5 { "panics" } else { "apple" };
+    let letters: Vec<Letter> =
+        sagas.iter().enumerate().map(|(n, saga)| saga.reserve(1, sku(n))).collect();
+    let mut process = world.start("0").await;
+    post.send_all(&letters).await;
+    process.participant(Inventory);
+
+    for (n, saga) in sagas.iter().enumerate() {
+        let outcome = post.replies(world.service, saga, 1).await[0].outcome();
+        let is_culprit = sku(n) == "panics";
+        assert_eq!(matches!(outcome, Outcome::Parked(_)), is_culprit, "{n} got {outcome:?}");
+        assert_eq!(effects(&world, saga).await.len(), usize::from(!is_culprit));
+    }
+    // No batch that failed has told anybody anything.
+    let service = world.service;
+    let replies = post.read("saga.replies.v1", 40, move |reply| {
+        reply.header("ce_source") == Some(service.as_bytes())
+            && sagas.iter().any(|saga| reply.key == saga.order_id.as_bytes())
+    });
+    let keys = counted(replies.await.into_iter().map(|reply| reply.key));
+    assert_eq!(keys.len(), 40);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_read_becomes_a_dead_letter() {
+    let world = World::new("poison-event").await;
+    let mut process = world.start("0").await;
+    process.subscriber("catalog", Catalog);
+    let (post, sku) = (world.post(), Uuid::now_v7().to_string());
+    let good = plain("inventory.events.v1", &sku, &listed(&sku, 1));
+    let bad = Letter { payload: vec![7; 9], ..good.clone() };
+    let of_no_interest = plain("inventory.events.v1", &sku, &CommitStock::default());
+
+    post.send_all(&[bad.clone(), of_no_interest, good]).await;
+
+    world.until("SELECT count(*) FROM effect WHERE what = 'heard 1'", 1).await;
+    let (key, service) = (bad.key.clone(), world.service);
+    let dead = post.read("inventory.events.v1.dead", 1, move |dead| {
+        dead.key == key && set_aside_by(dead) == service
+    });
+    assert_eq!(dead.await[0].payload, bad.payload);
+    process.stop().await;
+}
+
+/// Keeps an error of the database to itself.
+struct Secretive;
+
+impl Handler for Secretive {
+    async fn handle(&mut self, tx: &mut Tx<'_>, batch: &[Record]) -> Result<(), Error> {
+        for record in batch {
+            sqlx::query("INSERT INTO effect (order_id, what) VALUES ($1, 'kept')")
+                .bind(String::from_utf8_lossy(&record.raw_key))
+                .execute(&mut **tx)
+                .await?;
+            if record.payload == b"wrong" {
+                sqlx::query("SELECT 1 / 0").execute(&mut **tx).await.ok();
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_aside(&mut self, _: &mut Tx<'_>, _: &Record, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_a_handler_keeps_to_itself_loses_nothing() {
+    let mut world = World::new("secretive").await;
+    let topic = "secrets.v1".to_owned();
+    world.topics.push(topic.clone());
+    let process = world.start("0").await;
+    let post = world.post();
+    let plain = plain(&topic, "right", &CommitStock::default());
+    let right =
+        |key: &[u8]| Letter { key: key.to_vec(), payload: b"right".to_vec(), ..plain.clone() };
+    let wrong = Letter { key: b"wrong".to_vec(), payload: b"wrong".to_vec(), ..plain.clone() };
+    post.send_all(&[right(b"one"), wrong, right(b"two")]).await;
+
+    let mut process = process;
+    let messaging = process.messaging.clone();
+    process.spawn(async move { messaging.consumer("secrets", vec![topic], 100, Secretive).await });
+
+    post.read("secrets.v1.dead", 1, |dead| dead.key == b"wrong").await;
+    world.until("SELECT count(*) FROM effect WHERE order_id IN ('one', 'two')", 2).await;
+    assert_eq!(world.number("SELECT count(*) FROM effect").await, 2);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_failures_of_a_culprit_are_remembered_over_a_restart() {
+    let mut world = World::new("remembered").await;
+    let topic = "remembered.v1".to_owned();
+    world.topics.push(topic.clone());
+    let mut process = world.start("0").await;
+    let post = world.post();
+    let wrong = plain(&topic, "wrong", &CommitStock::default());
+    post.send(&Letter { payload: b"wrong".to_vec(), ..wrong }).await;
+    // It failed twice before the process died.
+    for partition in 0..4 {
+        world
+            .run(&format!(
+                "INSERT INTO inbox_culprit (topic, record_part, record_offset, failure_count, reason)
+                 VALUES ('{topic}', {partition}, 0, 2, 'as before')"
+            ))
+            .await;
+    }
+    let messaging = process.messaging.clone();
+    process.spawn(async move { messaging.consumer("secrets", vec![topic], 100, Secretive).await });
+
+    post.read("remembered.v1.dead", 1, |dead| dead.key == b"wrong").await;
+    assert_eq!(world.number("SELECT sum(failure_count)::bigint FROM inbox_culprit").await, 9);
+    process.stop().await;
+}
+
+const COMMANDS: &str = "inventory.commands.v1";
+
+/// What this service said about the one record with that key.
+async fn dead_letters(world: &World, key: &[u8]) -> Letter {
+    let (key, service) = (key.to_vec(), world.service);
+    let post = world.post();
+    let dead = post.read("inventory.commands.v1.dead", 1, move |dead| {
+        dead.key == key && set_aside_by(dead) == service
+    });
+    dead.await.remove(0)
+}
+
+fn set_aside_by(dead: &Letter) -> String {
+    let said: DeadLetter =
+        serde_json::from_slice(dead.header(dead_letter::HEADER).unwrap()).unwrap();
+    said.set_aside_by
+}
+
+fn envelope_is_readable(letter: &Letter) -> bool {
+    std::panic::catch_unwind(|| letter.envelope().saga.is_some()).unwrap_or(false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_with_poison_keeps_the_order_of_each_key() {
+    let world = World::new("poison-order").await;
+    let post = world.post();
+    let saga = Saga::new();
+    let mut process = world.start("0").await;
+    post.send_all(&[
+        saga.reserve(1, "apple"),
+        Saga::new().reserve(1, "panics"),
+        Letter { payload: vec![7; 9], ..saga.reserve(2, "apple") },
+        saga.asks(&commit(&saga), "commit-stock", "invoke", 1),
+    ])
+    .await;
+    process.participant(Inventory);
+
+    let replies = post.replies(world.service, &saga, 3).await;
+    assert_eq!(replies[0].envelope().kind, "shop.inventory.v1.StockReserved");
+    assert!(matches!(replies[1].outcome(), Outcome::Parked(_)));
+    assert_eq!(replies[2].envelope().kind, COMMITTED);
+    process.stop().await;
+}
