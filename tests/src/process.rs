@@ -59,6 +59,7 @@ impl Process {
         let file = File::options().create(true).append(true).open(&log).expect("a log file");
         let child = Command::new(built_binary(service.binary()))
             .args(args)
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)
@@ -116,7 +117,7 @@ fn build() -> PathBuf {
     cargo.args(["build", "--quiet", "--bins", "--manifest-path"]);
     cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
     cargo.arg("--target-dir").arg(folder.parent().expect("a target folder"));
-    for package in ["order-service", "inventory-service", "payment-service", "saga-coordinator", "saga-cli"] {
+    for package in ["order-service", "inventory-service", "payment-service", "saga-coordinator"] {
         cargo.args(["--package", package]);
     }
     if !cfg!(debug_assertions) {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long anything may take that should happen.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// An order to place.
@@ -88,7 +88,7 @@ impl Shop {
             match service {
                 Service::Inventory => arguments.push("--demo-catalog".to_owned()),
                 Service::Coordinator => arguments.push("--resend-after-ms=2000".to_owned()),
-                Service::Order => arguments.push("--reannounce-after=3s".to_owned()),
+                Service::Order => arguments.push("--reannounce-after=3".to_owned()),
                 Service::Payment => {}
             }
             shop.arguments.insert(service, arguments);
@@ -155,7 +155,7 @@ impl Shop {
         }
     }
 
-    async fn catalogue_arrives(&self) {
+    async fn catalogue_arrives(&mut self) {
         let mut orders = self.orders().await;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -164,6 +164,9 @@ impl Shop {
                 return;
             }
             assert!(Instant::now() < deadline, "the catalogue does not arrive");
+            for (service, process) in &mut self.processes {
+                assert!(!process.has_exited(), "{service:?} has ended");
+            }
             sleep(PAUSE).await;
         }
     }
