@@ -114,32 +114,30 @@ impl<G: Gateway> PaymentCommands for Ledger<G> {
     }
 
     fn void_payment(&mut self, command: VoidPayment) -> Settled<PaymentVoided> {
-        // Nothing can be held under what is not an order id.
         let held = order_id(&command.order_id).and_then(|id| self.payments.0.get_mut(&id));
-        match held {
-            Some(payment) => match payment.status {
-                Status::Pending | Status::Authorized if payment.is_being_captured() => {
-                    let what = "its money is being taken: it cannot be let go";
-                    return self.impossible(format!("order {}: {what}", command.order_id));
-                }
-                Status::Pending | Status::Authorized => {
-                    // The decision stands now. A call that is under way finds it, and the
-                    // gateway is told until it has understood.
-                    payment.status = Status::Voided;
-                    payment.next_call = if self.gateway.settles_at_once(&payment.charge) {
-                        NextCall::None
-                    } else {
-                        NextCall::In(Duration::ZERO)
-                    };
-                    payment.row = payment.row.changed();
-                }
-                Status::Declined | Status::Voided => {}
-                Status::Captured => {
-                    let what = "its money was taken: it cannot be let go";
-                    return self.impossible(format!("order {}: {what}", command.order_id));
-                }
-            },
-            None => {}
+        // Nothing was held, as nothing can be under what is not an order id.
+        let Some(payment) = held else { return Settled::Done(PaymentVoided {}) };
+        match payment.status {
+            Status::Authorized if payment.is_being_captured() => {
+                let what = "its money is being taken: it cannot be let go";
+                return self.impossible(format!("order {}: {what}", command.order_id));
+            }
+            Status::Pending | Status::Authorized => {
+                // The decision stands now. A call that is under way finds it, and the gateway is
+                // told until it has understood.
+                payment.status = Status::Voided;
+                payment.next_call = if self.gateway.settles_at_once(&payment.charge) {
+                    NextCall::None
+                } else {
+                    NextCall::In(Duration::ZERO)
+                };
+                payment.row = payment.row.changed();
+            }
+            Status::Declined | Status::Voided => {}
+            Status::Captured => {
+                let what = "its money was taken: it cannot be let go";
+                return self.impossible(format!("order {}: {what}", command.order_id));
+            }
         }
         Settled::Done(PaymentVoided {})
     }
