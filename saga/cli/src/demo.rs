@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         );
     }
 
-    let common = up::common(&args.start, "warn")?;
+    let common = up::common(&args.start, up::CALM_LOG)?;
     let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let stop = bootstrap::stop_signal();
     let system = System::start(&args.start, global, &common, &stop).await?;

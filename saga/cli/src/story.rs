@@ -3,7 +3,7 @@
 mod journey;
 mod timeline;
 
-use proto::saga::{GetSagaResponse, Saga, SagaStatus, Step, StepStatus};
+use proto::saga::{GetSagaResponse, JournalEntry, Saga, SagaStatus, Step, StepStatus};
 
 use crate::{
     output::{Tone, lines, paint, table},
@@ -28,7 +28,7 @@ pub(crate) fn page(story: &GetSagaResponse, now: &prost_types::Timestamp) -> Str
         saga.key,
         units::date(saga.started_at.as_ref()),
         saga.version,
-        steps(&story.steps),
+        steps(story),
         paint(Tone::Dim, "TIME (UTC)      OFFSET"),
     );
     for moment in timeline(story) {
@@ -146,10 +146,13 @@ pub(crate) fn and(names: &[&str]) -> String {
     }
 }
 
-fn steps(steps: &[Step]) -> String {
+fn steps(story: &GetSagaResponse) -> String {
     let mut table = table(&["STEP", "KIND", "STATUS", "ASKED", "REASON"]);
-    for step in steps {
-        let asked = if step.attempt == 0 { "-".to_owned() } else { format!("{}×", step.attempt) };
+    for step in &story.steps {
+        let asked = match times_asked(&step.name, &story.journal) {
+            0 => "-".to_owned(),
+            times => format!("{times}×"),
+        };
         let (symbol, status) = step_status(step.status());
         table.add_row([
             &step.name,
@@ -160,6 +163,11 @@ fn steps(steps: &[Step]) -> String {
         ]);
     }
     lines(&table)
+}
+
+fn times_asked(step: &str, journal: &[JournalEntry]) -> usize {
+    let prefix = format!("invoke {step} #");
+    journal.iter().flat_map(|entry| &entry.sent).filter(|sent| sent.starts_with(&prefix)).count()
 }
 
 fn step_status(status: StepStatus) -> (char, &'static str) {

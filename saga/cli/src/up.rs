@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         return print(&welcome(&running, ""));
     }
 
-    let default_log = if args.in_background { "info" } else { "warn" };
+    let default_log = if args.in_background { "info" } else { CALM_LOG };
     let common = common(&args.start, default_log)?;
     let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let stop = bootstrap::stop_signal();
@@ -105,6 +105,10 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     }
     system.until_stopped(&stop).await
 }
+
+/// For a terminal: what a person should know of. A Kafka that is starting says much that is not.
+pub(crate) const CALM_LOG: &str =
+    "warn,librdkafka=off,rdkafka=off,messaging::consumer::subscription=error";
 
 /// What to say below the addresses of a system that runs in the foreground.
 pub(crate) const STOP_HINT: &str = "\nCtrl-C stops it; the data stays.";

@@ -48,9 +48,9 @@ impl Counts {
 #[derive(Debug)]
 pub(super) struct Measured {
     pub(super) counts: Counts,
-    /// In microseconds, from the intended send time.
+    /// Of orders that were to be sent within the measured time: in microseconds, from that time.
     pub(super) acknowledged: Histogram<u64>,
-    /// In microseconds, from the intended send time to the saga's end.
+    /// Of the same orders: to the saga's end, even if it came after the measured time.
     pub(super) ended: Histogram<u64>,
     /// Sagas whose end nobody told: found by asking, so without a latency.
     pub(super) found_by_asking: u64,
@@ -120,11 +120,12 @@ impl Ledger {
         inner.counts.acknowledged += 1;
         if is_measured {
             inner.measured.counts.acknowledged += 1;
-            if self.measured_time.contains(&intended_at) {
-                let latency = micros(now - intended_at);
-                inner.measured.acknowledged.saturating_record(latency);
-                inner.take_sample(id);
-            }
+        }
+        // However late the answer: leaving out the late ones would flatter.
+        if self.measured_time.contains(&intended_at) {
+            let latency = micros(now.saturating_duration_since(intended_at));
+            inner.measured.acknowledged.saturating_record(latency);
+            inner.take_sample(id);
         }
         inner.open.insert(id, Open { intended_at, _place: place });
         if let Some((at, end)) = inner.early.remove(&id) {
@@ -220,19 +221,17 @@ impl Ledger {
 
     fn close(&self, inner: &mut Inner, id: Uuid, at: Option<Instant>, end: End) {
         let Some(open) = inner.open.remove(&id) else { return };
-        let is_measured = self.measured_time.contains(&at.unwrap_or_else(Instant::now));
         inner.counts.count(end);
-        if is_measured {
+        if self.measured_time.contains(&at.unwrap_or_else(Instant::now)) {
             inner.measured.counts.count(end);
-            match at {
-                // An early end is never before the order was sent.
-                Some(at) if self.measured_time.contains(&open.intended_at) => {
-                    let latency = micros(at.saturating_duration_since(open.intended_at));
-                    inner.measured.ended.saturating_record(latency);
-                }
-                Some(_) => {}
-                None => inner.measured.found_by_asking += 1,
+        }
+        match at {
+            Some(at) if self.measured_time.contains(&open.intended_at) => {
+                let latency = micros(at.saturating_duration_since(open.intended_at));
+                inner.measured.ended.saturating_record(latency);
             }
+            Some(_) => {}
+            None => inner.measured.found_by_asking += 1,
         }
         self.ended.notify_waiters();
     }
@@ -265,7 +264,7 @@ impl Inner {
 
     /// Keeps between half of [`SAMPLE_MAX`] and all of it, at equal distances.
     fn take_sample(&mut self, id: Uuid) {
-        if !self.measured.counts.acknowledged.is_multiple_of(self.sample_stride) {
+        if !self.measured.acknowledged.len().is_multiple_of(self.sample_stride) {
             return;
         }
         self.sample.push(id);

@@ -39,8 +39,7 @@ pub(super) async fn tell(clients: &Clients) -> Result<(), Failure> {
 }
 
 fn opening() -> String {
-    let drawing = "\
-                  ┌─ reserve-stock ─────┐
+    let drawing = "                  ┌─ reserve-stock ─────┐
    create-order ──┤                     ├── approve-order ── capture-payment ── commit-stock
                   └─ authorize-payment ─┘
    ╰──────── can be undone ─────────────╯   ╰─ decides ─╯    ╰──────── must be done ───────╯";

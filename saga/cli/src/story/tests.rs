@@ -1,6 +1,6 @@
 use anstream::adapter::strip_str;
 use prost_types::Timestamp;
-use proto::saga::{Direction, JournalEntry, Stopwatch};
+use proto::saga::{Direction, Stopwatch};
 
 use super::*;
 
@@ -185,7 +185,7 @@ fn what_was_not_measured_is_left_out() {
 #[test]
 fn the_page_holds_it_all() {
     let page = strip_str(&page(&declined(), &at(530).unwrap())).to_string();
-    for part in ["place-order o  compensated", "↩ undone", "· never asked", "+30.0 ms"] {
+    for part in ["place-order o  compensated", "↩ undone", "1×", "· never asked", "+30.0 ms"] {
         assert!(page.contains(part), "{part} is missing in\n{page}");
     }
 }
