@@ -41,7 +41,11 @@ Exit codes:
   7  a check did not hold: a component is down, the books do not balance, a watched order was
      cancelled
 
-Every flag can be given as a variable (SAGA_PORT_BASE) or in the file of --config.";
+Flags that commands share can be given as variables, such as SAGA_PORT_BASE, and every flag in the
+file of --config; `saga config show` tells what is set.";
+
+const SHARED: &str = "For every command";
+const PLACE: &str = "Where the system is";
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -54,7 +58,7 @@ pub(crate) struct Global {
         env = "SAGA_OUTPUT",
         default_value = "table",
         value_name = "FORM",
-        hide_env = true,
+        hide_env = true, help_heading = SHARED,
         hide_possible_values = false
     )]
     pub(crate) output: Format,
@@ -64,15 +68,15 @@ pub(crate) struct Global {
         long,
         global = true,
         env = "SAGA_DATA_DIR",
-        default_value = ".saga",
+        default_value = up::DEFAULT_DATA_DIR,
         value_name = "FOLDER",
-        hide_env = true
+        hide_env = true, help_heading = SHARED
     )]
     pub(crate) data_dir: PathBuf,
 
     /// How long to wait for an answer
     #[arg(long, global = true, env = "SAGA_TIMEOUT", default_value = "10s",
-          value_name = "DURATION", value_parser = units::duration, hide_env = true)]
+          value_name = "DURATION", value_parser = units::duration, hide_env = true, help_heading = SHARED)]
     pub(crate) timeout: Duration,
 
     #[command(flatten)]
@@ -81,31 +85,30 @@ pub(crate) struct Global {
 
 /// Where the four services listen.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Where the system is")]
 pub(crate) struct Place {
     /// First of the four ports on this machine [default: of the running system, or 7100]
-    #[arg(long, global = true, env = "SAGA_PORT_BASE", value_name = "PORT", hide_env = true,
+    #[arg(long, global = true, env = "SAGA_PORT_BASE", value_name = "PORT", hide_env = true, help_heading = PLACE,
           value_parser = clap::value_parser!(u16).range(1..=65_532))]
     pub(crate) port_base: Option<u16>,
 
     /// The coordinator, if not on the first port
     #[arg(long, global = true, env = "SAGA_COORDINATOR", value_name = "HOST:PORT",
-          value_parser = address, hide_env = true)]
+          value_parser = address, hide_env = true, help_heading = PLACE)]
     pub(crate) coordinator: Option<String>,
 
     /// The order service, if not on the second port
     #[arg(long, global = true, env = "SAGA_ORDER", value_name = "HOST:PORT",
-          value_parser = address, hide_env = true)]
+          value_parser = address, hide_env = true, help_heading = PLACE)]
     pub(crate) order: Option<String>,
 
     /// The inventory service, if not on the third port
     #[arg(long, global = true, env = "SAGA_INVENTORY", value_name = "HOST:PORT",
-          value_parser = address, hide_env = true)]
+          value_parser = address, hide_env = true, help_heading = PLACE)]
     pub(crate) inventory: Option<String>,
 
     /// The payment service, if not on the fourth port
     #[arg(long, global = true, env = "SAGA_PAYMENT", value_name = "HOST:PORT",
-          value_parser = address, hide_env = true)]
+          value_parser = address, hide_env = true, help_heading = PLACE)]
     pub(crate) payment: Option<String>,
 }
 

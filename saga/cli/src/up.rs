@@ -16,7 +16,7 @@ use crate::{
     args::Global,
     clients::{Addresses, DEFAULT_PORT_BASE},
     failure::Failure,
-    output::{Tone, paint, print, talk},
+    output::{Format, Tone, paint, talk},
 };
 pub(crate) use background::down;
 pub(crate) use state::{Found, Running, look};
@@ -46,7 +46,6 @@ pub(crate) struct Args {
 
 /// What the system is made of.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "What it is made of")]
 pub(crate) struct Start {
     /// Wipe the data first
     #[arg(long, conflicts_with_all = ["kafka", "database_url"])]
@@ -88,11 +87,11 @@ pub(crate) fn running_addresses(data_dir: &Path) -> Option<Addresses> {
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     if let Found::Running(running) = look(&global.data_dir) {
-        return already_running(&running, args.start.fresh);
+        return already_running(&running, args.start.fresh, global.output);
     }
     if args.detach && !args.in_background {
         let running = background::start(&global.data_dir).await?;
-        return print(&welcome(&running, ""));
+        return global.output.value(&running, || welcome(&running, ""));
     }
 
     let default_log = if args.in_background { "info" } else { CALM_LOG };
@@ -101,7 +100,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let stop = bootstrap::stop_signal();
     let system = System::start(&args.start, global, &common, &stop).await?;
     if !args.in_background {
-        print(&welcome(&system.running(), STOP_HINT))?;
+        let running = system.running();
+        global.output.value(&running, || welcome(&running, STOP_HINT))?;
     }
     system.until_stopped(&stop).await
 }
@@ -114,7 +114,7 @@ pub(crate) const CALM_LOG: &str =
 pub(crate) const STOP_HINT: &str = "\nCtrl-C stops it; the data stays.";
 
 /// Starting twice is no error, and wiping under a running system is.
-fn already_running(running: &Running, fresh: bool) -> Result<(), Failure> {
+fn already_running(running: &Running, fresh: bool, format: Format) -> Result<(), Failure> {
     if fresh {
         let what =
             format!("--fresh cannot wipe the data of a running system (process {})", running.pid);
@@ -124,7 +124,7 @@ fn already_running(running: &Running, fresh: bool) -> Result<(), Failure> {
     if !running.ready {
         talk("it is starting just now, in another process");
     }
-    print(&welcome(running, "\nIt was running already; `saga down` stops it."))
+    format.value(running, || welcome(running, "\nIt was running already; `saga down` stops it."))
 }
 
 /// The settings that all services share, with what `bootstrap` fills in by itself.
@@ -147,6 +147,15 @@ fn addresses(global: &Global) -> Addresses {
     Addresses::from_port_base(global.place.port_base.unwrap_or(DEFAULT_PORT_BASE))
 }
 
+/// By its usual ports, or by the usual folder.
+fn is_found_without_flags(running: &Running) -> bool {
+    running.addresses == Addresses::from_port_base(DEFAULT_PORT_BASE)
+        || std::fs::canonicalize(DEFAULT_DATA_DIR).is_ok_and(|usual| usual == running.data_dir)
+}
+
+/// Where a system keeps its data unless told otherwise.
+pub(crate) const DEFAULT_DATA_DIR: &str = ".saga";
+
 /// Where everything is, and what to try.
 pub(crate) fn welcome(running: &Running, hint: &str) -> String {
     let mut text = paint(Tone::Strong, "The system is up.");
@@ -159,7 +168,7 @@ pub(crate) fn welcome(running: &Running, hint: &str) -> String {
     line("Kafka", &running.kafka);
     line("Postgres", &running.database_url);
     line("data", &running.data_dir.display().to_string());
-    let said = if running.addresses == Addresses::from_port_base(DEFAULT_PORT_BASE) {
+    let said = if is_found_without_flags(running) {
         String::new()
     } else {
         format!(" --data-dir {}", running.data_dir.display())
