@@ -62,28 +62,27 @@ impl Error {
 
     /// As [`Error::verdict`], when it was tried that often before.
     pub(crate) fn verdict_after(&self, tries: u32) -> Verdict {
-        match self.verdict() {
-            Verdict::Again if tries >= RACES_MAX => Verdict::Culprit,
-            verdict => verdict,
-        }
+        let verdict = self.verdict();
+        if verdict == Verdict::Again && tries >= RACES_MAX { Verdict::Culprit } else { verdict }
     }
 }
 
 /// By SQLSTATE, see "PostgreSQL Error Codes" in the manual of Postgres.
 fn database_verdict(error: &sqlx::Error) -> Verdict {
-    let sqlx::Error::Database(answer) = error else {
-        return match error {
-            // The row or the code is wrong: another try meets the same.
-            sqlx::Error::ColumnDecode { .. }
+    if let sqlx::Error::Database(answer) = error {
+        return code_verdict(&answer.code().unwrap_or_default());
+    }
+    // The row or the code is wrong: another try meets the same.
+    let is_wrong = matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::Decode(_)
             | sqlx::Error::Encode(_)
             | sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::RowNotFound
-            | sqlx::Error::TypeNotFound { .. } => Verdict::Culprit,
-            _ => Verdict::Later,
-        };
-    };
-    code_verdict(&answer.code().unwrap_or_default())
+            | sqlx::Error::TypeNotFound { .. }
+    );
+    if is_wrong { Verdict::Culprit } else { Verdict::Later }
 }
 
 fn code_verdict(code: &str) -> Verdict {

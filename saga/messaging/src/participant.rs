@@ -78,6 +78,9 @@ struct Asked<'a, C> {
     command: C,
 }
 
+/// One that cannot be read, and why.
+type Unreadable<'a> = (&'a Record, String);
+
 impl<P: Participant> Commands<P> {
     pub(crate) fn new(participant: P, horizon: Duration) -> Self {
         Commands { participant, horizon }
@@ -98,66 +101,70 @@ impl<P: Participant> Commands<P> {
     async fn run(
         &mut self,
         tx: &mut Tx<'_>,
-        asked: Vec<Asked<'_, P::Command>>,
+        batch: Vec<Result<Asked<'_, P::Command>, Unreadable<'_>>>,
     ) -> Result<(), Error> {
         let started_at = OffsetDateTime::now_utc();
-        let stored = inbox::held(tx, asked.iter().map(|asked| asked.saga.saga_id)).await?;
+        let asked = || batch.iter().filter_map(|asked| asked.as_ref().ok());
+        let stored = inbox::held(tx, asked().map(|asked| asked.saga.saga_id)).await?;
         let mut steps = Steps { stored: &stored, now: HashMap::new() };
 
-        let commands: Vec<P::Command> = asked.iter().map(|asked| asked.command.clone()).collect();
+        let commands: Vec<P::Command> = asked().map(|asked| asked.command.clone()).collect();
         let mut state = self.participant.load(tx, &commands).await?;
-        let mut replies = Vec::with_capacity(asked.len());
-        for Asked { record, envelope, saga, command } in asked {
-            let call = call(saga, &command);
-            let answer = match barrier::admit(steps.held(saga), call, saga.attempt) {
-                Admission::Answer(answer) => answer,
-                Admission::Wait => {
-                    // An older asking must not take the place of a newer one.
-                    let attempt = steps.held(saga).map_or(0, |held| held.attempt);
-                    let attempt = attempt.max(saga.attempt);
-                    steps.set(envelope, saga, barrier::after(call, attempt, &Answer::Deferred));
-                    continue;
-                }
-                Admission::NothingToUndo => {
-                    let answer = command.done();
-                    steps.set(envelope, saga, barrier::after(call, saga.attempt, &answer));
-                    answer
-                }
-                Admission::Run => {
-                    let answer = P::decide(&mut state, command);
-                    steps.set(envelope, saga, barrier::after(call, saga.attempt, &answer));
-                    answer
-                }
-            };
-            let reply = Message::reply(tx.source(), &envelope.key, saga.clone(), answer);
-            replies.extend(reply.map(|reply| (record, reply.caused_by(envelope))));
+        let mut answers = Vec::with_capacity(batch.len());
+        for asked in batch {
+            answers.push(asked.map(|asked| {
+                let (record, envelope, saga) = (asked.record, asked.envelope, asked.saga);
+                let answer = Self::answer(&mut steps, &mut state, asked);
+                (record, envelope, saga, answer)
+            }));
         }
         self.participant.save(tx, state).await?;
         inbox::save(tx, &steps.changed()).await?;
 
         let finished_at = OffsetDateTime::now_utc();
-        for (record, mut reply) in replies {
-            let received_at = record.received_at;
-            reply.envelope.stopwatch = Some(Stopwatch { received_at, started_at, finished_at });
-            tx.send(reply)?;
+        for answer in answers {
+            let (record, envelope, saga, answer) = match answer {
+                Ok(answer) => answer,
+                Err((record, reason)) => {
+                    dead_letter::set_aside(tx, record, &reason)?;
+                    self.set_aside(tx, record, &reason).await?;
+                    continue;
+                }
+            };
+            let reply = Message::reply(tx.source(), &envelope.key, saga.clone(), answer);
+            if let Some(mut reply) = reply.map(|reply| reply.caused_by(envelope)) {
+                let received_at = record.received_at;
+                reply.envelope.stopwatch = Some(Stopwatch { received_at, started_at, finished_at });
+                tx.send(reply)?;
+            }
         }
         Ok(())
+    }
+
+    fn answer(steps: &mut Steps<'_>, state: &mut P::State, asked: Asked<'_, P::Command>) -> Answer {
+        let Asked { envelope, saga, command, .. } = asked;
+        let call = call(saga, &command);
+        let mut attempt = saga.attempt;
+        let answer = match barrier::admit(steps.held(saga), call, attempt) {
+            Admission::Answer(answer) => return answer,
+            Admission::Wait => {
+                // An older asking must not take the place of a newer one.
+                attempt = attempt.max(steps.held(saga).map_or(0, |held| held.attempt));
+                Answer::Deferred
+            }
+            Admission::NothingToUndo => command.done(),
+            Admission::Run => P::decide(state, command),
+        };
+        steps.set(envelope, saga, barrier::after(call, attempt, &answer));
+        answer
     }
 }
 
 impl<P: Participant> Handler for Commands<P> {
     async fn handle(&mut self, tx: &mut Tx<'_>, batch: &[Record]) -> Result<(), Error> {
-        let mut asked = Vec::with_capacity(batch.len());
-        for record in batch {
-            match self.read(record) {
-                Ok(command) => asked.push(command),
-                Err(reason) => {
-                    dead_letter::set_aside(tx, record, &reason)?;
-                    self.set_aside(tx, record, &reason).await?;
-                }
-            }
-        }
-        if asked.is_empty() { Ok(()) } else { self.run(tx, asked).await }
+        let read = |record| self.read(record).map_err(|reason| (record, reason));
+        let batch = batch.iter().map(read).collect();
+        self.run(tx, batch).await
     }
 
     /// The saga must not wait for ever: a person has to look.

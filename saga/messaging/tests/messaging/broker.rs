@@ -73,7 +73,7 @@ async fn deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(
     process.housekeeping();
     let saga = Saga::new();
     post.send(&saga.reserve(1, "apple")).await;
-    post.replies(world.service, &saga, 1).await;
+    post.replies(&saga, 1).await;
 
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", broker.brokers()).create().unwrap();
@@ -90,7 +90,7 @@ async fn deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(
     };
     tokio::select! {
         () = answered => {}
-        replies = post.replies(world.service, &saga, 1) => assert!(replies[0].attempt() > 1),
+        replies = post.replies(&saga, 1) => assert!(replies[0].attempt() > 1),
     }
     assert_eq!(effects(&world, &saga).await, ["reserve apple"]);
     world.until("SELECT sum(last_seq - published_seq)::bigint FROM outbox_lane", 0).await;

@@ -21,7 +21,7 @@ async fn a_command_that_comes_twice_has_one_effect_and_gets_the_same_answer() {
     // Asked again for want of an answer, and for the last time: behind it nothing is left.
     post.send(&saga.reserve(2, "apple")).await;
 
-    let replies = post.replies(world.service, &saga, 3).await;
+    let replies = post.replies(&saga, 3).await;
     for (reply, attempt) in replies.iter().zip([1, 1, 2]) {
         let envelope = reply.envelope();
         assert_eq!(envelope.outcome, Some(Outcome::Succeeded));
@@ -42,14 +42,14 @@ async fn a_refusal_holds_for_its_attempt_and_a_later_one_is_judged_anew() {
     let refused = Outcome::Refused("there is none".to_owned());
 
     post.send(&saga.reserve(2, "none")).await;
-    assert_eq!(post.replies(world.service, &saga, 1).await[0].outcome(), refused);
+    assert_eq!(post.replies(&saga, 1).await[0].outcome(), refused);
 
     let in_stock = sqlx::query("INSERT INTO in_stock VALUES ($1)");
     in_stock.bind(&saga.order_id).execute(&world.db).await.unwrap();
     for attempt in [2, 1, 3, 1] {
         post.send(&saga.reserve(attempt, "none")).await;
     }
-    let replies = post.replies(world.service, &saga, 5).await;
+    let replies = post.replies(&saga, 5).await;
     assert_eq!(replies[1].outcome(), refused);
     assert_eq!(replies[2].outcome(), refused);
     assert_eq!(replies[3].outcome(), Outcome::Succeeded);
@@ -68,7 +68,7 @@ async fn a_command_whose_undo_came_first_is_refused() {
 
     post.send_all(&[saga.release(1), saga.reserve(1, "apple"), saga.release(2)]).await;
 
-    let replies = post.replies(world.service, &saga, 3).await;
+    let replies = post.replies(&saga, 3).await;
     assert_eq!(replies[0].outcome(), Outcome::Succeeded);
     assert_eq!(replies[0].envelope().kind, "shop.inventory.v1.StockReleased");
     let too_late = "undone before it was done".to_owned();
@@ -86,10 +86,10 @@ async fn what_was_done_is_undone_once() {
     let (post, saga) = (world.post(), Saga::new());
 
     post.send_all(&[saga.reserve(1, "apple"), saga.release(1), saga.release(1)]).await;
-    post.replies(world.service, &saga, 3).await;
+    post.replies(&saga, 3).await;
     post.send_all(&[saga.release(2), saga.reserve(1, "apple")]).await;
 
-    let replies = post.replies(world.service, &saga, 5).await;
+    let replies = post.replies(&saga, 5).await;
     assert_eq!(replies[3].outcome(), Outcome::Succeeded);
     assert!(matches!(replies[4].outcome(), Outcome::Refused(_)));
     assert_eq!(effects(&world, &saga).await, ["reserve apple", "release"]);
@@ -109,13 +109,13 @@ async fn a_deferred_answer_is_given_later_to_the_latest_asking() {
     post.send(&saga.reserve(1, "later")).await;
     post.send(&saga.asks(&commit(&saga), "commit-stock", "invoke", 1)).await;
     // Nothing but the answer to the last one: the others are still to come.
-    assert_eq!(post.replies(world.service, &saga, 1).await[0].envelope().kind, COMMITTED);
+    assert_eq!(post.replies(&saga, 1).await[0].envelope().kind, COMMITTED);
 
     let reserved = Request::Reserved { order_id: saga.order_id.clone() };
     assert!(desk.write(reserved.clone()).await.unwrap());
     assert!(!desk.write(reserved).await.unwrap(), "nobody waits any more");
     post.send(&saga.reserve(3, "later")).await;
-    let replies = post.replies(world.service, &saga, 3).await;
+    let replies = post.replies(&saga, 3).await;
     assert_eq!((replies[1].outcome(), replies[1].attempt()), (Outcome::Succeeded, 2));
     assert_eq!((replies[2].outcome(), replies[2].attempt()), (Outcome::Succeeded, 3));
     assert_eq!(effects(&world, &saga).await, ["reserve later", "commit"]);
@@ -131,7 +131,7 @@ async fn who_was_undone_meanwhile_gets_no_late_answer() {
     let (post, saga) = (world.post(), Saga::new());
 
     post.send_all(&[saga.reserve(1, "later"), saga.release(1)]).await;
-    let replies = post.replies(world.service, &saga, 1).await;
+    let replies = post.replies(&saga, 1).await;
     assert_eq!(replies[0].envelope().kind, "shop.inventory.v1.StockReleased");
     let reserved = Request::Reserved { order_id: saga.order_id.clone() };
     assert!(!desk.write(reserved).await.unwrap());
@@ -139,14 +139,14 @@ async fn who_was_undone_meanwhile_gets_no_late_answer() {
     process.stop().await;
 }
 
-pub const COMMITTED: &str = "shop.inventory.v1.StockCommitted";
+pub(crate) const COMMITTED: &str = "shop.inventory.v1.StockCommitted";
 
-pub fn commit(saga: &Saga) -> proto::inventory::CommitStock {
+pub(crate) fn commit(saga: &Saga) -> proto::inventory::CommitStock {
     proto::inventory::CommitStock { order_id: saga.order_id.clone() }
 }
 
 /// Of one order, in order.
-pub async fn effects(world: &World, saga: &Saga) -> Vec<String> {
+pub(crate) async fn effects(world: &World, saga: &Saga) -> Vec<String> {
     sqlx::query_scalar("SELECT what FROM effect WHERE order_id = $1 ORDER BY id")
         .bind(&saga.order_id)
         .fetch_all(&world.db)

@@ -44,7 +44,7 @@ async fn what_was_handled_changes_nothing_when_it_comes_again() {
     process.participant(Inventory);
     process.subscriber("catalog", Catalog);
     post.send_all(&[saga.reserve(1, "apple"), plain(TOPIC, &sku, &listed(&sku, 1))]).await;
-    let before = post.replies(world.service, &saga, 1).await;
+    let before = post.replies(&saga, 1).await;
     heard(&world, &sku, &["heard 1"]).await;
     process.stop().await;
 
@@ -53,12 +53,12 @@ async fn what_was_handled_changes_nothing_when_it_comes_again() {
     let mut process = world.start("0").await;
     process.participant(Inventory);
     process.subscriber("catalog", Catalog);
-    let again = post.replies(world.service, &saga, 2).await;
+    let again = post.replies(&saga, 2).await;
     assert_eq!(again[1].outcome(), before[0].outcome());
     assert_eq!(again[1].payload, before[0].payload);
     // Behind it nothing is left.
     post.send_all(&[saga.release(1), plain(TOPIC, &sku, &listed(&sku, 2))]).await;
-    post.replies(world.service, &saga, 3).await;
+    post.replies(&saga, 3).await;
     heard(&world, &sku, &["heard 1", "heard 2"]).await;
     assert_eq!(effects(&world, &saga).await, ["reserve apple", "release"]);
     process.stop().await;

@@ -1,7 +1,7 @@
 //! Records as they are on the wire: sent by hand, header by header, and read back.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,33 +22,33 @@ use crate::world::PATIENCE;
 
 /// A record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Letter {
-    pub topic: String,
-    pub key: Vec<u8>,
-    pub headers: Vec<(String, Vec<u8>)>,
-    pub payload: Vec<u8>,
+pub(crate) struct Letter {
+    pub(crate) topic: String,
+    pub(crate) key: Vec<u8>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Letter {
-    pub fn envelope(&self) -> Envelope {
+    pub(crate) fn envelope(&self) -> Envelope {
         let key = std::str::from_utf8(&self.key).unwrap();
         Envelope::from_headers(key, &owned(&self.headers)).unwrap()
     }
 
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.envelope().outcome.unwrap()
     }
 
-    pub fn attempt(&self) -> u32 {
+    pub(crate) fn attempt(&self) -> u32 {
         self.envelope().saga.unwrap().attempt
     }
 
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_slice())
     }
 
     /// With another value in that header, or without it.
-    pub fn with(mut self, name: &str, value: Option<&[u8]>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: Option<&[u8]>) -> Self {
         self.headers.retain(|(key, _)| key != name);
         self.headers.extend(value.map(|value| (name.to_owned(), value.to_vec())));
         self
@@ -57,28 +57,28 @@ impl Letter {
 
 /// An order's saga, as its coordinator sees it.
 #[derive(Debug, Clone)]
-pub struct Saga {
-    pub id: Uuid,
-    pub order_id: String,
+pub(crate) struct Saga {
+    pub(crate) id: Uuid,
+    pub(crate) order_id: String,
 }
 
 impl Saga {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Saga { id: Uuid::now_v7(), order_id: Uuid::now_v7().to_string() }
     }
 
-    pub fn reserve(&self, attempt: u32, sku: &str) -> Letter {
+    pub(crate) fn reserve(&self, attempt: u32, sku: &str) -> Letter {
         let line = proto::inventory::StockLine { sku: sku.to_owned(), quantity: 1 };
         let command = ReserveStock { order_id: self.order_id.clone(), lines: vec![line] };
         self.asks(&command, "reserve-stock", "invoke", attempt)
     }
 
-    pub fn release(&self, attempt: u32) -> Letter {
+    pub(crate) fn release(&self, attempt: u32) -> Letter {
         let command = proto::inventory::ReleaseStock { order_id: self.order_id.clone() };
         self.asks(&command, "reserve-stock", "compensate", attempt)
     }
 
-    pub fn asks<C: Command>(
+    pub(crate) fn asks<C: Command>(
         &self,
         command: &C,
         step: &str,
@@ -100,7 +100,7 @@ impl Saga {
 }
 
 /// A message with the headers that every message has.
-pub fn plain<M: Name>(topic: &str, key: &str, message: &M) -> Letter {
+pub(crate) fn plain<M: Name>(topic: &str, key: &str, message: &M) -> Letter {
     let headers = [
         ("ce_specversion", "1.0"),
         ("ce_id", &Uuid::now_v7().to_string()),
@@ -121,14 +121,14 @@ pub fn plain<M: Name>(topic: &str, key: &str, message: &M) -> Letter {
 }
 
 /// Sends and reads.
-pub struct Post {
+pub(crate) struct Post {
     brokers: String,
     namespace: String,
     producer: Arc<BaseProducer>,
 }
 
 impl Post {
-    pub fn new(kafka: &messaging::Kafka) -> Self {
+    pub(crate) fn new(kafka: &messaging::Kafka) -> Self {
         let messaging::Kafka { brokers, namespace, .. } = kafka.clone();
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &brokers)
@@ -138,12 +138,12 @@ impl Post {
         Post { brokers, namespace, producer: Arc::new(producer.unwrap()) }
     }
 
-    pub async fn send(&self, letter: &Letter) {
+    pub(crate) async fn send(&self, letter: &Letter) {
         self.send_all(std::slice::from_ref(letter)).await;
     }
 
     /// Returns when they are in the topic.
-    pub async fn send_all(&self, letters: &[Letter]) {
+    pub(crate) async fn send_all(&self, letters: &[Letter]) {
         let (producer, namespace) = (Arc::clone(&self.producer), self.namespace.clone());
         let letters = letters.to_vec();
         let sent = tokio::task::spawn_blocking(move || {
@@ -160,34 +160,64 @@ impl Post {
         sent.await.unwrap();
     }
 
-    /// The replies that `service` gave to a saga, in order; waits for that many.
-    pub async fn replies(&self, service: &str, saga: &Saga, count: usize) -> Vec<Letter> {
-        let (service, key) = (service.to_owned(), saga.order_id.clone());
-        self.read("saga.replies.v1", count, move |letter| {
-            letter.key == key.as_bytes() && letter.header("ce_source") == Some(service.as_bytes())
-        })
-        .await
+    /// The replies to a saga, in order; waits for that many.
+    pub(crate) async fn replies(&self, saga: &Saga, count: usize) -> Vec<Letter> {
+        let key = saga.order_id.clone().into_bytes();
+        self.read("saga.replies.v1", count, move |letter| letter.key == key).await
+    }
+
+    /// The replies to each of the sagas, in their order; waits for at least one to each.
+    pub(crate) async fn replies_to_all(&self, sagas: &[Saga]) -> Vec<Vec<Letter>> {
+        let keys: HashSet<Vec<u8>> =
+            sagas.iter().map(|saga| saga.order_id.clone().into_bytes()).collect();
+        let (mut missing, wanted) = (keys.clone(), keys);
+        let all = self.read_until("saga.replies.v1", move |letters| {
+            let Some(last) = letters.last() else { return false };
+            missing.remove(&last.key);
+            missing.is_empty()
+        });
+        let mut replies: HashMap<Vec<u8>, Vec<Letter>> = HashMap::new();
+        for reply in all.await.into_iter().filter(|reply| wanted.contains(&reply.key)) {
+            replies.entry(reply.key.clone()).or_default().push(reply);
+        }
+        sagas.iter().map(|saga| replies.remove(saga.order_id.as_bytes()).unwrap()).collect()
     }
 
     /// What the topic has of these, in order; waits for that many.
-    pub async fn read(
+    pub(crate) async fn read(
         &self,
         topic: &str,
         count: usize,
-        wanted: impl Fn(&Letter) -> bool + Send + 'static,
+        wanted: impl Fn(&Letter) -> bool + Send + Clone + 'static,
+    ) -> Vec<Letter> {
+        let (mut found, filter) = (0, wanted.clone());
+        let all = self.read_until(topic, move |letters| {
+            found += usize::from(letters.last().is_some_and(&wanted));
+            found == count
+        });
+        all.await.into_iter().filter(filter).collect()
+    }
+
+    /// What the topic has up to the record with which `enough` is true; asked after each.
+    async fn read_until(
+        &self,
+        topic: &str,
+        mut enough: impl FnMut(&[Letter]) -> bool + Send + 'static,
     ) -> Vec<Letter> {
         let (brokers, topic) = (self.brokers.clone(), format!("{}{topic}", self.namespace));
         let read = tokio::task::spawn_blocking(move || {
-            let mut found = Vec::new();
+            let mut read = Vec::new();
             let began = Instant::now();
             let consumer = from_the_beginning(&brokers, &topic);
-            while found.len() < count {
-                assert!(began.elapsed() < PATIENCE, "{topic}: {count} wanted, there is {found:?}");
+            loop {
+                assert!(began.elapsed() < PATIENCE, "{topic} has no more than {read:?}");
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                    found.extend(Some(letter(&message)).filter(&wanted));
+                    read.push(letter(&message));
+                    if enough(&read) {
+                        return read;
+                    }
                 }
             }
-            found
         });
         read.await.unwrap()
     }
@@ -229,13 +259,4 @@ fn owned(headers: &[(String, Vec<u8>)]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
         headers.insert(Header { key, value: Some(value) })
     })
-}
-
-/// How often each letter is there.
-pub fn counted<T: std::hash::Hash + Eq>(things: impl IntoIterator<Item = T>) -> HashMap<T, usize> {
-    let mut counts = HashMap::new();
-    for thing in things {
-        *counts.entry(thing).or_default() += 1;
-    }
-    counts
 }

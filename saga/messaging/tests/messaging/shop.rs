@@ -11,7 +11,7 @@ use proto::{
 };
 use saga_contract::{Answer, Decision, Settled, Undecodable};
 
-pub const TABLES: &str = "
+pub(crate) const TABLES: &str = "
     CREATE TABLE effect (
         id       bigint GENERATED ALWAYS AS IDENTITY,
         order_id text NOT NULL,
@@ -23,10 +23,10 @@ pub const TABLES: &str = "
     INSERT INTO taken VALUES ('taken');";
 
 /// Panics at the sku `panics`, leaves the others' effects alone.
-pub struct Inventory;
+pub(crate) struct Inventory;
 
 #[derive(Default)]
-pub struct Stock {
+pub(crate) struct Stock {
     in_stock: Vec<String>,
     /// Order and what was done with it.
     effects: Vec<(String, String)>,
@@ -96,12 +96,12 @@ async fn write_down(tx: &mut Tx<'_>, effects: &[(String, String)]) -> Result<(),
     Ok(())
 }
 
-pub fn listed(sku: &str, revision: i64) -> ItemListed {
+pub(crate) fn listed(sku: &str, revision: i64) -> ItemListed {
     ItemListed { sku: sku.to_owned(), revision, ..ItemListed::default() }
 }
 
 /// Writes down what it hears.
-pub struct Catalog;
+pub(crate) struct Catalog;
 
 impl Subscriber for Catalog {
     type Event = ItemListed;
@@ -124,14 +124,14 @@ impl Subscriber for Catalog {
 
 /// What the service writes without having been asked by a message.
 #[derive(Debug, Clone)]
-pub enum Request {
+pub(crate) enum Request {
     /// Lists an item, and tells all.
     List { sku: String, revision: i64 },
     /// Gives the answer that was deferred.
     Reserved { order_id: String },
 }
 
-pub struct Desk;
+pub(crate) struct Desk;
 
 impl Writer for Desk {
     type Request = Request;

@@ -11,27 +11,27 @@ use tokio_util::sync::CancellationToken;
 use crate::{post::Post, shop};
 
 /// Nothing here takes that long, except what never comes.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Where processes of one service run: their database and their Kafka.
 #[derive(Clone)]
-pub struct World {
-    pub service: &'static str,
-    pub database_url: String,
-    pub db: PgPool,
-    pub kafka: Kafka,
-    pub topics: Vec<String>,
+pub(crate) struct World {
+    pub(crate) service: &'static str,
+    pub(crate) database_url: String,
+    pub(crate) db: PgPool,
+    pub(crate) kafka: Kafka,
+    pub(crate) topics: Vec<String>,
 }
 
 impl World {
     /// On the Kafka of all tests. `service` is unique among them.
-    pub async fn new(service: &'static str) -> Self {
+    pub(crate) async fn new(service: &'static str) -> Self {
         let brokers = cluster::shared().await.brokers().await;
         World::on(brokers, service).await
     }
 
-    pub async fn on(brokers: String, service: &'static str) -> Self {
+    pub(crate) async fn on(brokers: String, service: &'static str) -> Self {
         let database_url = cluster::shared().await.database(&service.replace('-', "_")).await;
         let db = PgPoolOptions::new().max_connections(4).connect(&database_url).await.unwrap();
         sqlx::raw_sql(shop::TABLES).execute(&db).await.unwrap();
@@ -42,11 +42,11 @@ impl World {
         World { service, database_url, db, kafka, topics }
     }
 
-    pub fn post(&self) -> Post {
+    pub(crate) fn post(&self) -> Post {
         Post::new(&self.kafka)
     }
 
-    pub async fn try_start(&self, instance: &str) -> Result<Process, Error> {
+    pub(crate) async fn try_start(&self, instance: &str) -> Result<Process, Error> {
         let options = Options {
             service: self.service,
             instance: instance.to_owned(),
@@ -62,21 +62,21 @@ impl World {
         Ok(Process { messaging, shutdown, tasks: Vec::new() })
     }
 
-    pub async fn start(&self, instance: &str) -> Process {
+    pub(crate) async fn start(&self, instance: &str) -> Process {
         self.try_start(instance).await.unwrap()
     }
 
     /// One number from the database.
-    pub async fn number(&self, statement: &str) -> i64 {
+    pub(crate) async fn number(&self, statement: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&self.db).await.unwrap()
     }
 
-    pub async fn run(&self, statement: &str) {
+    pub(crate) async fn run(&self, statement: &str) {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&self.db).await.unwrap();
     }
 
     /// Waits until the statement gives this number.
-    pub async fn until(&self, statement: &str, wanted: i64) {
+    pub(crate) async fn until(&self, statement: &str, wanted: i64) {
         let mut last = None;
         let reached = eventually(async || {
             last = Some(self.number(statement).await);
@@ -88,7 +88,7 @@ impl World {
 }
 
 /// Looks until it is there, or gives up.
-pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let began = std::time::Instant::now();
     while began.elapsed() < PATIENCE {
         let seen = look().await;
@@ -100,40 +100,40 @@ pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T
     None
 }
 
-pub struct Process {
-    pub messaging: Messaging,
-    pub shutdown: CancellationToken,
+pub(crate) struct Process {
+    pub(crate) messaging: Messaging,
+    pub(crate) shutdown: CancellationToken,
     tasks: Vec<JoinHandle<Result<(), Error>>>,
 }
 
 impl Process {
-    pub fn participant<P: Participant>(&mut self, participant: P) {
+    pub(crate) fn participant<P: Participant>(&mut self, participant: P) {
         let messaging = self.messaging.clone();
         self.spawn(async move { messaging.participant(participant).await });
     }
 
-    pub fn subscriber<S: Subscriber>(&mut self, name: &'static str, subscriber: S) {
+    pub(crate) fn subscriber<S: Subscriber>(&mut self, name: &'static str, subscriber: S) {
         let messaging = self.messaging.clone();
         self.spawn(async move { messaging.subscriber(name, subscriber).await });
     }
 
-    pub fn writer<W: Writer>(&mut self, writer: W) -> Writes<W> {
+    pub(crate) fn writer<W: Writer>(&mut self, writer: W) -> Writes<W> {
         let (writes, work) = self.messaging.writer("api", writer);
         self.spawn(work);
         writes
     }
 
-    pub fn housekeeping(&mut self) {
+    pub(crate) fn housekeeping(&mut self) {
         let messaging = self.messaging.clone();
         self.spawn(async move { messaging.housekeeping().await });
     }
 
-    pub fn spawn(&mut self, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
+    pub(crate) fn spawn(&mut self, work: impl Future<Output = Result<(), Error>> + Send + 'static) {
         self.tasks.push(tokio::spawn(work));
     }
 
     /// In order. A lane that had ended with an error fails the test.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         for task in self.tasks {
             task.await.unwrap().unwrap();
