@@ -78,7 +78,7 @@ impl Order {
     }
 
     /// As it was answered when it was taken.
-    pub(crate) fn as_taken(self) -> Order {
+    pub(crate) fn when_taken(self) -> Order {
         Order { status: Status::Pending, reason: String::new(), decided_at: None, ..self }
     }
 

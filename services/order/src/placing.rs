@@ -184,7 +184,7 @@ struct Violations {
 }
 
 /// They travel in headers, for which some clients accept 8 KiB.
-const MAX_VIOLATIONS: usize = 16;
+const MAX_VIOLATIONS: usize = 10;
 
 impl Violations {
     fn add(&mut self, field: impl Into<String>, text: impl Into<String>) {

@@ -104,7 +104,7 @@ impl OrderWriter {
         let answer = |(placing, priced): (&&Placing, &Result<Order, Refused>)| {
             match (known.get(placing.request_id.as_str()), priced) {
                 (Some((hash, order)), _) if **hash == placing.hash => {
-                    Ok(Ok((*order).clone().as_taken()))
+                    Ok(Ok((*order).clone().when_taken()))
                 }
                 (Some(_), _) => Ok(Err(Refused::RequestIdReused(placing.request_id.clone()))),
                 (None, Err(refused)) => Ok(Err(refused.clone())),

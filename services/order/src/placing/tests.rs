@@ -33,12 +33,9 @@ fn catalog() -> HashMap<String, Price> {
 }
 
 fn fields(refused: Result<impl std::fmt::Debug, Refused>) -> (&'static str, Vec<String>) {
-    match refused.unwrap_err() {
-        Refused::Invalid { reason, violations } => {
-            (reason, violations.into_iter().map(|(field, _)| field).collect())
-        }
-        other => panic!("{other:?}"),
-    }
+    let refused = refused.unwrap_err();
+    let Refused::Invalid { reason, violations } = refused else { panic!("{refused:?}") };
+    (reason, violations.into_iter().map(|(field, _)| field).collect())
 }
 
 fn check_invalid(change: impl FnOnce(&mut PlaceOrderRequest), expected: &[&str]) {

@@ -1,0 +1,14 @@
+//! The order service as its callers and the sagas see it: over gRPC and Kafka, on a real Postgres.
+
+#[path = "order/commands.rs"]
+mod commands;
+#[path = "order/losses.rs"]
+mod losses;
+#[path = "order/placing.rs"]
+mod placing;
+#[path = "order/reading.rs"]
+mod reading;
+#[path = "order/streams.rs"]
+mod streams;
+#[path = "order/world.rs"]
+mod world;
