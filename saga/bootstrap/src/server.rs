@@ -190,6 +190,8 @@ fn limited() -> tonic::transport::Server {
     tonic::transport::Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_connection_age(MAX_CONNECTION_AGE)
         .http2_keepalive_interval(Some(HTTP2_KEEPALIVE))
         .http2_keepalive_timeout(Some(HTTP2_KEEPALIVE_TIMEOUT))
@@ -204,6 +206,11 @@ const HTTP2_KEEPALIVE: Duration = Duration::from_secs(20);
 const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients reconnect now and then, so that load finds its way to new processes.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+/// A caller's stream that is not read from has to stop at its window: h2 closes the connection of
+/// one that has sent many small frames which nobody read, and how many is half of the connection's
+/// window.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Per connection.
 const MAX_STREAMS: u32 = 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
