@@ -1,4 +1,10 @@
 //! The order service as its callers and the sagas see it: over gRPC and Kafka, on a real Postgres.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 #[path = "order/commands.rs"]
 mod commands;
