@@ -12,6 +12,6 @@ mod shop;
 
 pub use crate::{
     books::Books,
-    process::{Service, built_binary},
+    process::{Service, built_binary, free_port_base},
     shop::{Order, Shop},
 };

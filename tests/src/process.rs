@@ -117,7 +117,9 @@ fn build() -> PathBuf {
     cargo.args(["build", "--quiet", "--bins", "--manifest-path"]);
     cargo.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
     cargo.arg("--target-dir").arg(folder.parent().expect("a target folder"));
-    for package in ["order-service", "inventory-service", "payment-service", "saga-coordinator"] {
+    for package in
+        ["order-service", "inventory-service", "payment-service", "saga-coordinator", "saga-cli"]
+    {
         cargo.args(["--package", package]);
     }
     if !cfg!(debug_assertions) {
@@ -133,6 +135,16 @@ pub(crate) fn free_port() -> u16 {
         let port = 20_000 + u16::try_from(uuid::Uuid::now_v7().as_u128() % 12_000).expect("small");
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
+        }
+    }
+}
+
+/// The first of some ports in a row that nobody listens on.
+pub fn free_port_base() -> u16 {
+    loop {
+        let base = free_port();
+        if (base..base + 10).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return base;
         }
     }
 }

@@ -1,1 +1,105 @@
 //! The command `saga`, as a person types it.
+
+use std::{path::Path, process::Output};
+
+use serde_json::Value;
+use system_tests::{built_binary, free_port_base};
+use tokio::process::Command;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_one_order_confirmed_and_one_compensated() {
+    let folder = tempfile::tempdir().unwrap();
+    let saga = Saga { folder: folder.path(), port_base: free_port_base() };
+    let demo = saga.run(&["demo", "--exit"]).await;
+    let (said, told) = (text(&demo.stdout), text(&demo.stderr));
+    assert!(demo.status.success(), "{said}\n{told}");
+    let all = format!("{said}{told}").to_lowercase();
+    for word in ["confirmed", "declined", "cancelled", "release-stock", "reserve-stock"] {
+        assert!(all.contains(word), "no word of {word}:\n{said}\n{told}");
+    }
+    let status = saga.run(&["status"]).await;
+    assert!(!status.status.success(), "it still runs: {}", text(&status.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_starts_the_system_orders_looks_and_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let saga = Saga { folder: folder.path(), port_base: free_port_base() };
+    saga.succeeds(&["up", "--detach"]).await;
+    saga.succeeds(&["status"]).await;
+
+    let submitted =
+        ["order", "submit", "--sku", "SKU-1", "--quantity", "2", "--watch", "-o", "json"];
+    let order = saga.json(&submitted).await;
+    let id = find(&order, "orderId").expect("an order id").to_owned();
+    let shown = saga.json(&["show", &id, "-o", "json"]).await;
+    assert_eq!(find(&shown, "status"), Some("SAGA_STATUS_COMPLETED"), "{shown}");
+
+    // Bad input says what is wrong, and which exit code it has is documented.
+    let unknown = saga.run(&["order", "submit", "--sku", "SKU-404", "--quantity", "1"]).await;
+    assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));
+    assert!(text(&unknown.stderr).contains("SKU-404"), "{}", text(&unknown.stderr));
+    let missing = saga.run(&["show", "nobody"]).await;
+    assert_eq!(missing.status.code(), Some(3), "{}", text(&missing.stderr));
+
+    // It exits with an error when the books do not balance.
+    saga.succeeds(&[
+        "bench",
+        "--rate",
+        "20",
+        "--duration",
+        "3s",
+        "--warmup",
+        "1s",
+        "--decline",
+        "10%",
+    ])
+    .await;
+    saga.succeeds(&["down"]).await;
+}
+
+struct Saga<'a> {
+    folder: &'a Path,
+    port_base: u16,
+}
+
+impl Saga<'_> {
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(built_binary("saga"));
+        command.args(arguments).current_dir(self.folder).env("RUST_BACKTRACE", "0");
+        if matches!(arguments.first(), Some(&("up" | "demo"))) {
+            command.args(["--port-base", &self.port_base.to_string()]);
+        }
+        command.kill_on_drop(true).output().await.expect("the command")
+    }
+
+    async fn succeeds(&self, arguments: &[&str]) -> Output {
+        let output = self.run(arguments).await;
+        let (said, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "saga {}:\n{said}\n{told}", arguments.join(" "));
+        output
+    }
+
+    async fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.succeeds(arguments).await;
+        // A watched order is one object for each change: the last one counts.
+        let values = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+        values.last().expect("some JSON").expect("JSON")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The first text of this name, at whatever depth.
+fn find<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    match value {
+        Value::Object(fields) => {
+            let here = fields.get(name).and_then(Value::as_str);
+            here.or_else(|| fields.values().find_map(|field| find(field, name)))
+        }
+        Value::Array(items) => items.iter().find_map(|item| find(item, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}

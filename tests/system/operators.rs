@@ -52,9 +52,15 @@ async fn operators_pause_resume_and_cancel() {
     shop.books().await.balance();
 
     // What has ended cannot be moved, and what is unknown is not found.
-    assert_eq!(sagas.pause_saga(pause(&id, "late")).await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(
+        sagas.pause_saga(pause(&id, "late")).await.unwrap_err().code(),
+        Code::FailedPrecondition
+    );
     assert_eq!(sagas.pause_saga(pause("nobody", "none")).await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(sagas.pause_saga(pause("", "empty")).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(
+        sagas.pause_saga(pause("", "empty")).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
 
     // Lists find it by what went wrong, and refuse a token that is not theirs.
     let list = saga::ListSagasRequest { error: "customer called".to_owned(), ..Default::default() };
