@@ -9,10 +9,17 @@ pub use messages::{
 };
 
 /// Every `.proto` here as a `FileDescriptorSet`: for gRPC reflection and for decoding records.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-#[allow(clippy::all, clippy::pedantic, clippy::restriction, missing_debug_implementations, unreachable_pub, unused_qualifications, reason = "generated")]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    missing_debug_implementations,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated"
+)]
 mod messages {
     use saga_contract::{
         Answer, Command, CommandSet, Decision, Event, Retriable, Settled, Undecodable, Undoable,
