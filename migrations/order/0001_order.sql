@@ -24,22 +24,22 @@ CREATE TABLE "order" (
     -- The time in the id.
     placed_at        timestamptz NOT NULL,
     decided_at       timestamptz,
-    -- When to tell again that it was placed, if nothing is decided until then.
-    next_announce_at timestamptz NOT NULL,
-    -- How often it was told again: the pause doubles each time.
-    announce_count   integer NOT NULL DEFAULT 0,
     CONSTRAINT order_decided_check
         CHECK ((decided_at IS NOT NULL) = (status IN ('confirmed', 'cancelled'))),
     CONSTRAINT order_total_check CHECK (total_minor >= 0 AND piece_count > 0)
 ) WITH (fillfactor = 80);
 
--- Orders by status, the newest first.
-CREATE INDEX order_status_idx ON "order" (status, id);
 -- Orders of a customer, the newest first; orders without one are not in it.
 CREATE INDEX order_customer_idx ON "order" (customer_id, id) WHERE customer_id <> '';
--- Orders that nobody has decided yet, by when to tell again: as small as what is under way.
-CREATE INDEX order_undecided_idx ON "order" (next_announce_at)
-    WHERE status IN ('pending', 'cancelling');
+-- Orders that nobody has decided yet. As small as what is under way; and deciding an order touches
+-- no index of the table above, so that its row stays in the page (HOT).
+CREATE TABLE order_undecided (
+    order_id         uuid PRIMARY KEY,
+    -- When to tell again that it was placed.
+    next_announce_at timestamptz NOT NULL,
+    -- How often it was told again: the pause doubles each time.
+    announce_count   integer NOT NULL DEFAULT 0
+) WITH (fillfactor = 80);
 
 -- What can be ordered and at what price, as the inventory has told. Prices of orders come from here
 -- and never from the client.

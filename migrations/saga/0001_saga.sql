@@ -17,15 +17,17 @@ CREATE TABLE saga (
     version      text        NOT NULL,
     key          text        NOT NULL,      -- business key: the record key of the event that began it
     revision     bigint      NOT NULL,      -- written only over the revision it was read at
-    instance     json        NOT NULL,      -- what decisions read; all below are copies for lists
+    -- What decisions read, as JSON; all below are copies for lists. As text, because who writes knows
+    -- what is JSON: checking it again at every step costs as much as the update.
+    instance     text        NOT NULL,
     status       text        NOT NULL,
     waits_for    text        NOT NULL,      -- outstanding steps, separated by commas
     cause_step   text,                      -- why it goes back, or went
     cause        text,
     stuck_step   text,                      -- why a person has to look
     stuck_reason text,
-    -- Deadlines and re-sending: what is due when. Read when `wake_at` has come.
-    clock        json        NOT NULL,
+    -- Deadlines and re-sending: what is due when, as JSON. Read when `wake_at` has come.
+    clock        text        NOT NULL,
     -- Not later than the first thing that is due. It is moved only when it is wrong, so that the
     -- transitions of a good day do not touch the index: who wakes too early sets it anew.
     wake_at      timestamptz NOT NULL,
@@ -65,5 +67,6 @@ CREATE TABLE saga_journal (
 CREATE TABLE saga_intervention (
     request_id text        PRIMARY KEY,
     saga_id    uuid        NOT NULL,
+    asked      text        NOT NULL,        -- the verb, with its step and reply
     asked_at   timestamptz NOT NULL DEFAULT now()
 );

@@ -24,6 +24,10 @@ use args::{Cli, Command};
 use clients::Clients;
 use failure::Failure;
 
+/// Messages are many small pieces of memory, made in one thread and freed in another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli: Cli = bootstrap::config::parse();
     let done = tokio::runtime::Builder::new_multi_thread()

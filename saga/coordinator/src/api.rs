@@ -201,7 +201,7 @@ impl Api {
                         reason: "REQUEST_ID_REUSED",
                         resource_type: "request",
                         name: request_id,
-                        description: "it was used for another saga: choose a new one".to_owned(),
+                        description: "it was used for something else: choose a new one".to_owned(),
                     });
                 }
                 Done::Woken(_) => return Err(Problem::internal("an answer to another question")),

@@ -8,7 +8,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
-    movements::{Moved, Movements},
+    movements::Moved,
     turns::{Rules, Source, Turns},
 };
 
@@ -16,14 +16,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Intake {
     rules: Arc<Rules>,
-    movements: Movements,
     /// Told to watchers once the transaction is committed.
     moved: Vec<Moved>,
 }
 
 impl Intake {
-    pub(crate) fn new(rules: Arc<Rules>, movements: Movements) -> Self {
-        Intake { rules, movements, moved: Vec::new() }
+    pub(crate) fn new(rules: Arc<Rules>) -> Self {
+        Intake { rules, moved: Vec::new() }
     }
 }
 
@@ -62,7 +61,7 @@ impl Handler for Intake {
     fn ended(&mut self, committed: bool) {
         let moved = std::mem::take(&mut self.moved);
         if committed {
-            self.movements.tell(moved);
+            self.rules.movements.tell(moved);
         }
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::store::Row;
 
 /// Commits that a slow watcher may lag behind. After that it is told that it missed some.
-const COMMITS_BEHIND_MAX: usize = 1_024;
+const COMMITS_BEHIND_MAX: usize = 64;
 
 /// A saga that moved, as it is now.
 #[derive(Debug, Clone)]
@@ -51,9 +51,14 @@ impl Movements {
         self.sender.subscribe()
     }
 
+    /// Whether it is worth while to take down what moves.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.sender.receiver_count() > 0
+    }
+
     /// After the commit.
     pub(crate) fn tell(&self, moved: Vec<Moved>) {
-        if !moved.is_empty() && self.sender.receiver_count() > 0 {
+        if !moved.is_empty() {
             // Nobody listens any more: then nobody misses it.
             self.sender.send(Arc::new(moved)).ok();
         }

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use messaging::{Error, Tx, Writer, Writes};
 use saga_core::{Happened, Unmoved, Verb};
-use sqlx::{query, query_scalar};
+use sqlx::{query, query_as};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    movements::{Moved, Movements},
+    movements::Moved,
     store,
     turns::{Rules, Source, Turns},
 };
@@ -50,7 +50,7 @@ pub(crate) enum Done {
     Intervened(Uuid),
     NotFound,
     NotAllowed(&'static str),
-    /// The request's id was used for another saga.
+    /// The request's id was used for something else.
     RequestIdReused,
 }
 
@@ -58,14 +58,13 @@ pub(crate) enum Done {
 #[derive(Debug)]
 pub(crate) struct Operator {
     rules: Arc<Rules>,
-    movements: Movements,
     /// Told to watchers once the transaction is committed.
     moved: Vec<Moved>,
 }
 
 impl Operator {
-    pub(crate) fn new(rules: Arc<Rules>, movements: Movements) -> Self {
-        Operator { rules, movements, moved: Vec::new() }
+    pub(crate) fn new(rules: Arc<Rules>) -> Self {
+        Operator { rules, moved: Vec::new() }
     }
 
     async fn wake(&mut self, tx: &mut Tx<'_>) -> Result<Done, Error> {
@@ -84,13 +83,14 @@ impl Operator {
             return Ok(Done::NotFound);
         };
         let id = row.id;
-        let before: Option<Uuid> =
-            query_scalar("SELECT saga_id FROM saga_intervention WHERE request_id = $1")
+        let asked = format!("{:?}", wanted.verb);
+        let before: Option<(Uuid, String)> =
+            query_as("SELECT saga_id, asked FROM saga_intervention WHERE request_id = $1")
                 .bind(&wanted.request_id)
                 .fetch_optional(&mut **tx)
                 .await?;
         match before {
-            Some(before) if before == id => return Ok(Done::Intervened(id)),
+            Some(before) if before == (id, asked.clone()) => return Ok(Done::Intervened(id)),
             Some(_) => return Ok(Done::RequestIdReused),
             None => {}
         }
@@ -101,9 +101,10 @@ impl Operator {
             Err(Unmoved::NotAllowed(why)) => return Ok(Done::NotAllowed(why)),
             Err(Unmoved::AlreadyDealtWith) => return Ok(Done::Intervened(id)),
         }
-        query("INSERT INTO saga_intervention (request_id, saga_id) VALUES ($1, $2)")
+        query("INSERT INTO saga_intervention (request_id, saga_id, asked) VALUES ($1, $2, $3)")
             .bind(&wanted.request_id)
             .bind(id)
+            .bind(asked)
             .execute(&mut **tx)
             .await?;
         self.moved.extend(turns.save(tx).await?);
@@ -130,7 +131,7 @@ impl Writer for Operator {
     fn ended(&mut self, committed: bool) {
         let moved = std::mem::take(&mut self.moved);
         if committed {
-            self.movements.tell(moved);
+            self.rules.movements.tell(moved);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Questions to the coordinator's own tables, from the pool: no lane is disturbed.
 
 use saga_core::{Instance, Registry, Saga, Version};
-use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, query_as, types::Json};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, query_as};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{journal, view::Times};
+use crate::{journal, json_text::Json, view::Times};
 
 /// A saga with its times.
 #[derive(Debug, Clone, FromRow)]

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use messaging::{Error, Stopwatch, Tx};
 use saga_core::{Cause, Entry, Instance};
-use sqlx::{FromRow, PgPool, query, query_as, query_scalar, types::Json};
+use sqlx::{FromRow, PgPool, query, query_as, query_scalar};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{clock::Clock, journal::Columns};
+use crate::{clock::Clock, journal::Columns, json_text::Json};
 
 /// What is stored about one saga, in bytes of JSON: what it remembers should be ids, not documents.
 const INSTANCE_LIMIT: usize = 64 * 1024;
@@ -208,8 +208,8 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<HashSet<Uui
          SELECT id, revision, instance, status, waits_for, cause_step, cause,
             stuck_step, stuck_reason, clock, wake_at, CASE WHEN ended THEN now() END,
             definition, version, key
-         FROM unnest($1::uuid[], $2::bigint[], $3::json[], $4::text[], $5::text[], $6::text[],
-            $7::text[], $8::text[], $9::text[], $10::json[], $11::timestamptz[], $12::bool[],
+         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+            $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::bool[],
             $13::text[], $14::text[], $15::text[])
             AS row (id, revision, instance, status, waits_for, cause_step, cause,
                 stuck_step, stuck_reason, clock, wake_at, ended, definition, version, key)
@@ -245,10 +245,12 @@ pub(crate) async fn update(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<(), Error> 
          SET revision = row.revision, instance = row.instance, status = row.status,
              waits_for = row.waits_for, cause_step = row.cause_step, cause = row.cause,
              stuck_step = row.stuck_step, stuck_reason = row.stuck_reason,
-             clock = row.clock, wake_at = row.wake_at, moved_at = now(),
+             clock = row.clock, wake_at = row.wake_at,
+             -- To be looked at, or asked again, is not to move.
+             moved_at = CASE WHEN row.revision > row.loaded THEN now() ELSE saga.moved_at END,
              ended_at = CASE WHEN row.ended THEN now() END
-         FROM unnest($1::uuid[], $2::bigint[], $3::json[], $4::text[], $5::text[], $6::text[],
-            $7::text[], $8::text[], $9::text[], $10::json[], $11::timestamptz[], $12::bool[],
+         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+            $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::bool[],
             $13::bigint[])
             AS row (id, revision, instance, status, waits_for, cause_step, cause,
                 stuck_step, stuck_reason, clock, wake_at, ended, loaded)

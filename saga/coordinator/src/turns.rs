@@ -15,7 +15,7 @@ use tracing::{debug, error, info};
 use uuid::Uuid;
 
 use crate::{
-    movements::Moved,
+    movements::{Moved, Movements},
     store::{self, Line, Row},
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Rules {
     pub(crate) registry: Arc<Registry>,
     /// For how long a saga is quiet before its outstanding commands are sent again.
     pub(crate) resend_after: Duration,
+    /// Who watches is told after the commit.
+    pub(crate) movements: Movements,
 }
 
 pub(crate) struct Turns<'a> {
@@ -218,6 +220,9 @@ impl<'a> Turns<'a> {
         }
         for (_, message) in self.outgoing {
             tx.send(message)?;
+        }
+        if !self.rules.movements.is_watched() {
+            return Ok(Vec::new());
         }
         let journalled = |row: &&Row| row.instance.revision != row.loaded_revision;
         let seen = begun.into_iter().chain(moved.into_iter().filter(journalled));

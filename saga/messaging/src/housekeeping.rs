@@ -47,9 +47,10 @@ type Behind = HashMap<String, i64>;
 
 async fn round(messaging: &Messaging, behind: &mut Behind) -> Result<(), Error> {
     let options = &messaging.options;
-    topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
+    let before = std::mem::replace(behind, lanes_behind(messaging).await?);
     rotate(&messaging.db, options).await?;
-    let before = std::mem::replace(behind, lanes_behind(&messaging.db).await?);
+    // Last what needs Kafka: the rest is looked after while it is away.
+    topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
     for (lane, published_seq) in behind.iter() {
         // Who lives moves on.
         if before.get(lane) == Some(published_seq) {
@@ -78,7 +79,7 @@ pub(crate) async fn rotate(db: &PgPool, options: &Options) -> Result<(), Error> 
         for name in present.iter().filter(|name| by.is_over(table, name, now, keep)) {
             if table != "outbox" || is_published(db, name).await? {
                 info!(partition = name, "dropping a partition that is over");
-                query(AssertSqlSafe(format!("DROP TABLE IF EXISTS {name}"))).execute(db).await?;
+                alter(db, format!("DROP TABLE IF EXISTS {name}")).await?;
             }
         }
     }
@@ -98,18 +99,37 @@ async fn make(db: &PgPool, table: &str, name: &str, from: &str, to: &str) -> Res
     let statement = format!(
         "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ('{from}') TO ('{to}')"
     );
-    match query(AssertSqlSafe(statement)).execute(db).await {
-        Ok(_) => Ok(()),
+    match alter(db, statement).await {
         // Another process made it at the same moment, or the default partition holds rows of that
         // time already: they stay there, and are found there.
-        Err(sqlx::Error::Database(error))
+        Err(Error::Database(sqlx::Error::Database(error)))
             if matches!(error.code().as_deref(), Some("42P07" | "23514" | "23505" | "42P17")) =>
         {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Adding and dropping a partition locks the whole table. Behind a long read that would hold up
+/// every lane: it is given up at once, and tried again in the next round.
+async fn alter(db: &PgPool, statement: String) -> Result<(), Error> {
+    let mut tx = db.begin().await?;
+    query("SET LOCAL lock_timeout = '200ms'").execute(&mut *tx).await?;
+    match query(AssertSqlSafe(statement)).execute(&mut *tx).await {
+        Ok(_) => Ok(tx.commit().await?),
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            info!("somebody reads a table for long: its partitions are seen to in the next round");
             Ok(())
         }
         Err(error) => Err(error.into()),
     }
 }
+
+/// Of Postgres' error codes.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 async fn is_published(db: &PgPool, partition: &str) -> Result<bool, Error> {
     let statement = format!(
@@ -121,15 +141,15 @@ async fn is_published(db: &PgPool, partition: &str) -> Result<bool, Error> {
     Ok(query_scalar(AssertSqlSafe(statement)).fetch_one(db).await?)
 }
 
-async fn lanes_behind(db: &PgPool) -> Result<Behind, Error> {
+async fn lanes_behind(messaging: &Messaging) -> Result<Behind, Error> {
     let lanes: Vec<(String, i64, i64)> = query_as(
         "SELECT lane, published_seq, last_seq FROM outbox_lane WHERE last_seq > published_seq",
     )
-    .fetch_all(db)
+    .fetch_all(&messaging.db)
     .await?;
     let backlog: i64 =
         lanes.iter().map(|(_, published_seq, last_seq)| last_seq - published_seq).sum();
-    metrics::gauge!("outbox_backlog").set(backlog as f64);
+    metrics::gauge!("outbox_backlog", "of" => messaging.options.service).set(backlog as f64);
     Ok(lanes.into_iter().map(|(lane, published_seq, _)| (lane, published_seq)).collect())
 }
 

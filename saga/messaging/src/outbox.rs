@@ -162,7 +162,7 @@ pub(crate) async fn write(
         )
         INSERT INTO outbox (lane, seq, topic, key, headers, payload)
         SELECT owned.lane, $3 + row.position - 1, row.topic, row.key, row.headers, row.payload
-        FROM owned, unnest($5::text[], $6::bytea[], $7::json[], $8::bytea[])
+        FROM owned, unnest($5::text[], $6::bytea[], $7::text[], $8::bytea[])
             WITH ORDINALITY AS row (topic, key, headers, payload, position)",
     )
     .bind(lane)
@@ -205,7 +205,7 @@ pub(crate) async fn read_after(
 ) -> Result<Option<(i64, Vec<Row>)>, Error> {
     type Columns = (i64, String, Vec<u8>, Json<Vec<(String, HeaderValue)>>, Vec<u8>);
     let rows: Vec<Columns> = query_as(
-        "SELECT seq, topic, key, headers, payload FROM outbox
+        "SELECT seq, topic, key, headers::json, payload FROM outbox
          WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3",
     )
     .bind(lane)

@@ -62,6 +62,9 @@ impl Relay {
             .set("queue.buffering.max.kbytes", KIBIBYTES_IN_FLIGHT_MAX)
             // Lingering adds itself to each of the nine hops of an order; batches come from commits.
             .set("linger.ms", "0")
+            // While one request is under way the next one gathers what comes: few large requests
+            // under load, no wait without.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("message.max.bytes", RECORD_LIMIT)
             .create_with_context(Reports)?;
         Ok(Relay {

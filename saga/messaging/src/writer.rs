@@ -144,7 +144,11 @@ impl<W: Writer> Work<W> {
                 },
                 () = shutdown.cancelled() => break,
             }
-            tokio::time::sleep(pace.gap(Instant::now())).await;
+            let gap = pace.gap(Instant::now());
+            // A timer takes a millisecond even when there is nothing to wait for.
+            if !gap.is_zero() {
+                tokio::time::sleep(gap).await;
+            }
             while waiting.len() < BATCH_LIMIT
                 && let Ok(next) = requests.try_recv()
             {

@@ -33,6 +33,9 @@ const MAX_CONNECTIONS: u32 = 10;
 /// Runs the service until `shutdown`.
 ///
 /// # Errors
+/// How long the broker may take to acknowledge what is under way at the end.
+const FLUSH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What keeps it from starting, such as a Postgres or Kafka that does not answer; or the first
 /// failure of a part, after which all of it stops.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -67,6 +70,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         .run("api", server.serve(listen, shutdown))
         .until_stopped()
         .await;
-    messaging.flush(common.shutdown_deadline);
+    tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE)).await?;
     result
 }

@@ -2,6 +2,10 @@
 
 use order_service::{Config, run};
 
+/// Messages are many small pieces of memory, made in one thread and freed in another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config: Config = bootstrap::config::parse();

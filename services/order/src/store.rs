@@ -96,13 +96,18 @@ pub(crate) async fn insert(
     let piece_counts: Vec<i64> = orders.iter().map(|(_, order)| order.piece_count()).collect();
     let placed_at: Vec<OffsetDateTime> = orders.iter().map(|(_, order)| order.placed_at).collect();
     query_scalar(
-        r#"INSERT INTO "order" (id, request_id, request_hash, customer_id, payment_method,
-               currency, total_minor, lines, piece_count, placed_at, next_announce_at)
-           SELECT new.*, now() + make_interval(secs => $11)
-           FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[],
-               $7::bigint[], $8::jsonb[], $9::bigint[], $10::timestamptz[]) AS new
-           ON CONFLICT (request_id) DO NOTHING
-           RETURNING id"#,
+        r#"WITH placed AS (
+               INSERT INTO "order" (id, request_id, request_hash, customer_id, payment_method,
+                   currency, total_minor, lines, piece_count, placed_at)
+               SELECT new.*
+               FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[],
+                   $6::text[], $7::bigint[], $8::jsonb[], $9::bigint[], $10::timestamptz[]) AS new
+               ON CONFLICT (request_id) DO NOTHING
+               RETURNING id
+           )
+           INSERT INTO order_undecided (order_id, next_announce_at)
+           SELECT id, now() + make_interval(secs => $11) FROM placed
+           RETURNING order_id"#,
     )
     .bind(&ids)
     .bind(&request_ids)
@@ -184,8 +189,11 @@ pub(crate) async fn save(connection: &mut PgConnection, changes: &[Change]) -> R
     let reasons: Vec<&str> = changes.iter().map(|change| change.reason.as_str()).collect();
     let decided_at: Vec<Option<OffsetDateTime>> =
         changes.iter().map(|change| change.decided_at).collect();
+    let decided = changes.iter().filter(|change| change.decided_at.is_some());
+    let decided: Vec<Uuid> = decided.map(|change| change.order_id).collect();
     query(
-        r#"UPDATE "order" AS o
+        r#"WITH decided AS (DELETE FROM order_undecided WHERE order_id = ANY($5))
+           UPDATE "order" AS o
            SET status = change.status, reason = change.reason, decided_at = change.decided_at
            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
                AS change (id, status, reason, decided_at)
@@ -195,6 +203,7 @@ pub(crate) async fn save(connection: &mut PgConnection, changes: &[Change]) -> R
     .bind(&statuses)
     .bind(&reasons)
     .bind(&decided_at)
+    .bind(&decided)
     .execute(connection)
     .await?;
     Ok(())
@@ -209,19 +218,21 @@ pub(crate) async fn take_due(
     limit: i64,
 ) -> Result<Vec<Order>> {
     let rows: Vec<Row> = query_as(concat!(
-        r#"WITH due AS (
-               SELECT id FROM "order"
-               WHERE status IN ('pending', 'cancelling') AND next_announce_at <= now()
+        r#"WITH due AS MATERIALIZED (
+               SELECT order_id FROM order_undecided WHERE next_announce_at <= now()
                ORDER BY next_announce_at LIMIT $3
                FOR UPDATE SKIP LOCKED
+           ), later AS (
+               UPDATE order_undecided AS undecided
+               SET announce_count = announce_count + 1,
+                   next_announce_at = now() + make_interval(
+                       secs => least($2, $1 * power(2, least(announce_count + 1, 20))))
+               WHERE order_id = ANY(ARRAY(SELECT order_id FROM due))
+               RETURNING order_id
            )
-           UPDATE "order" AS o
-           SET announce_count = o.announce_count + 1,
-               next_announce_at = now() + make_interval(
-                   secs => least($2, $1 * power(2, least(o.announce_count + 1, 20))))
-           FROM due WHERE o.id = due.id
-           RETURNING "#,
-        columns!()
+           SELECT "#,
+        columns!(),
+        r#" FROM later JOIN "order" AS o ON o.id = later.order_id"#
     ))
     .bind(first_pause.as_secs_f64())
     .bind(longest_pause.as_secs_f64())

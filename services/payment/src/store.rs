@@ -126,8 +126,8 @@ pub(crate) async fn take_due(
          )
          UPDATE payment
          SET try_count = try_count + 1, next_try_at = now() + $2 * interval '1 ms'
-         FROM due WHERE payment.order_id = due.order_id
-         RETURNING payment.order_id, status, amount_minor, currency, method, authorization_number,
+         WHERE order_id = ANY(ARRAY(SELECT order_id FROM due))
+         RETURNING order_id, status, amount_minor, currency, method, authorization_number,
             reason, try_count, true AS needs_call",
     )
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))

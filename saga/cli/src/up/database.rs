@@ -11,7 +11,7 @@ pub(super) const NAMES: [&str; 4] = ["order", "inventory", "payment", "saga"];
 /// What is no url of a Postgres.
 pub(super) fn url_of(base: &str, name: &str) -> Result<String, Failure> {
     let wrong = || {
-        Failure::usage(format!("'{base}' is no url of a Postgres"))
+        Failure::usage("that is no url of a Postgres")
             .next("write it like postgres://user:password@127.0.0.1:5432/postgres")
     };
     let (scheme, rest) = base.split_once("://").ok_or_else(wrong)?;
@@ -32,6 +32,8 @@ pub(super) fn url_of(base: &str, name: &str) -> Result<String, Failure> {
 
 /// The url without its password, for showing.
 pub(super) fn without_password(url: &str) -> String {
+    // Options may hold a password too.
+    let url = url.split_once('?').map_or(url, |(url, _)| url);
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (server, after) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     match server.rsplit_once('@') {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Minimum time between the starts of two transactions of a busy lane.
-const BUSY_GAP: Duration = Duration::from_millis(5);
+const BUSY_GAP: Duration = Duration::from_millis(8);
 /// A lane is busy from this many records per window on.
 const BUSY_RECORDS: usize = 40;
 const WINDOW: Duration = Duration::from_millis(250);

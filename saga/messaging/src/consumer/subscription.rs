@@ -47,6 +47,9 @@ impl Subscription {
             .set("check.crcs", "true")
             .set("topic.metadata.refresh.interval.ms", "5000")
             .set("queued.max.messages.kbytes", "8192")
+            // While a transaction runs and so many records of a partition wait, no more are fetched:
+            // the next fetch brings all that came. Requests are what costs, not records.
+            .set("queued.min.messages", "16")
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.message.max.bytes", "1048576")
             .set("fetch.max.bytes", "8388608")
