@@ -2,7 +2,8 @@
 #![expect(
     clippy::panic,
     clippy::expect_used,
-    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
     reason = "a test harness speaks by panicking"
 )]
 

@@ -1,6 +1,7 @@
 //! Whole orders, through real processes, a real Kafka and a real Postgres.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
 
-mod command_line;
-mod crashes;
 mod endings;
+mod crashes;
 mod operators;
+mod command_line;

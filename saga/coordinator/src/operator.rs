@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use messaging::{Error, Tx, Writer, Writes};
+use messaging::{Error, Tx, Writer, Writes, writer::NotWritten};
 use saga_core::{Happened, Unmoved, Verb};
 use sqlx::{query, query_as};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -24,8 +24,12 @@ const DUE_MAX: i64 = 500;
 /// A request to the operator's lane.
 #[derive(Debug, Clone)]
 pub(crate) enum Ask {
-    /// Look for what is due.
-    Wake,
+    /// Look for what is due, at so many sagas at most.
+    Wake {
+        limit: i64,
+    },
+    /// Look at the first that is due a minute later.
+    Postpone,
     Intervene(Intervention),
 }
 
@@ -67,8 +71,8 @@ impl Operator {
         Operator { rules, moved: Vec::new() }
     }
 
-    async fn wake(&mut self, tx: &mut Tx<'_>) -> Result<Done, Error> {
-        let (now, due) = store::lock_due(tx, DUE_MAX).await?;
+    async fn wake(&mut self, tx: &mut Tx<'_>, limit: i64) -> Result<Done, Error> {
+        let (now, due) = store::lock_due(tx, limit).await?;
         let ids: Vec<Uuid> = due.iter().map(|row| row.id).collect();
         let mut turns = Turns::of(&self.rules, now, due);
         for id in &ids {
@@ -76,6 +80,13 @@ impl Operator {
         }
         self.moved.extend(turns.save(tx).await?);
         Ok(Done::Woken(ids.len()))
+    }
+
+    async fn postpone(tx: &mut Tx<'_>) -> Result<Done, Error> {
+        if let Some(id) = store::postpone_first_due(tx).await? {
+            error!(saga.id = %id, "cannot be looked at, see the warnings before: a person has to");
+        }
+        Ok(Done::Woken(0))
     }
 
     async fn intervene(&mut self, tx: &mut Tx<'_>, wanted: &Intervention) -> Result<Done, Error> {
@@ -121,7 +132,8 @@ impl Writer for Operator {
         let mut done = Vec::with_capacity(requests.len());
         for request in requests {
             done.push(match request {
-                Ask::Wake => self.wake(tx).await?,
+                Ask::Wake { limit } => self.wake(tx, *limit).await?,
+                Ask::Postpone => Operator::postpone(tx).await?,
                 Ask::Intervene(wanted) => self.intervene(tx, wanted).await?,
             });
         }
@@ -146,11 +158,17 @@ pub(crate) async fn keep_waking(operator: Writes<Operator>, shutdown: Cancellati
             () = shutdown.cancelled() => return,
         }
         // When there is more than fits into one transaction, the next one follows at once.
+        let mut ask = Ask::Wake { limit: DUE_MAX };
         loop {
-            match operator.write(Ask::Wake).await {
-                Ok(Done::Woken(count)) if count as i64 >= DUE_MAX => {}
-                Ok(_) => break,
-                Err(error) => {
+            ask = match (operator.write(ask.clone()).await, ask) {
+                (Ok(Done::Woken(count)), Ask::Wake { limit }) if count as i64 >= limit => {
+                    Ask::Wake { limit }
+                }
+                // One of them is to blame: it must not keep the others waiting.
+                (Err(NotWritten::Failed(_)), Ask::Wake { limit: 1 }) => Ask::Postpone,
+                (Err(NotWritten::Failed(_)), Ask::Wake { limit }) => Ask::Wake { limit: limit / 2 },
+                (Ok(_), _) => break,
+                (Err(error), _) => {
                     warn!(%error, "looking for what is due");
                     break;
                 }

@@ -132,6 +132,19 @@ pub(crate) async fn lock_due(
     Ok((now, rows.into_iter().map(Row::from).collect()))
 }
 
+/// Looks at the first open saga that is due a minute later; without reading what it says.
+pub(crate) async fn postpone_first_due(tx: &mut Tx<'_>) -> Result<Option<Uuid>, Error> {
+    let postponed = query_scalar(
+        "UPDATE saga SET wake_at = now() + interval '1 minute'
+         WHERE id = (
+            SELECT id FROM saga WHERE ended_at IS NULL AND wake_at <= now()
+            ORDER BY wake_at LIMIT 1 FOR UPDATE SKIP LOCKED
+         )
+         RETURNING id",
+    );
+    Ok(postponed.fetch_optional(&mut **tx).await?)
+}
+
 /// One saga by its id or its business key, locked. Of several with one key, the newest.
 pub(crate) async fn lock(
     tx: &mut Tx<'_>,

@@ -39,6 +39,7 @@ pub(crate) struct Turns<'a> {
     begun: Vec<Uuid>,
     journal: Vec<Line>,
     outgoing: Vec<(Uuid, Message)>,
+    notable: Vec<(Uuid, Notable)>,
 }
 
 /// Where something was heard from.
@@ -73,6 +74,7 @@ impl<'a> Turns<'a> {
             begun: Vec::new(),
             journal: Vec::new(),
             outgoing: Vec::new(),
+            notable: Vec::new(),
         }
     }
 
@@ -162,7 +164,7 @@ impl<'a> Turns<'a> {
     fn take(&mut self, id: Uuid, transition: Transition, source: Source<'_>) {
         let Transition { instance, send, timers, entry } = transition;
         if let Some(row) = self.rows.get_mut(&id) {
-            report(id, row, &instance, &entry);
+            self.notable.extend(notable(row, &instance, &entry).map(|notable| (id, notable)));
             row.clock.moved(&instance, timers, self.now, self.rules.resend_after, spread());
             row.wake_at = row.wake_at.min(row.clock.wake_at(self.now));
             row.instance = instance;
@@ -209,6 +211,7 @@ impl<'a> Turns<'a> {
                     self.begun.iter().filter(|id| !inserted.contains(id)).copied().collect();
                 self.journal.retain(|line| !again.contains(&line.saga_id));
                 self.outgoing.retain(|(id, _)| !again.contains(id));
+                self.notable.retain(|(id, _)| !again.contains(id));
                 begun.retain(|row| !again.contains(&row.id));
             }
         }
@@ -220,6 +223,11 @@ impl<'a> Turns<'a> {
         }
         for (_, message) in self.outgoing {
             tx.send(message)?;
+        }
+        for (id, notable) in &self.notable {
+            if let Some(row) = self.rows.get(id) {
+                notable.report(row);
+            }
         }
         if !self.rules.movements.is_watched() {
             return Ok(Vec::new());
@@ -238,23 +246,42 @@ fn spread() -> f64 {
     f64::from(Uuid::now_v7().as_u64_pair().1 as u16) / f64::from(u16::MAX)
 }
 
-/// ERROR means that somebody has to look.
-fn report(id: Uuid, row: &Row, now: &Instance, entry: &Entry) {
-    let (definition, key) = (&now.version.saga, &row.key);
-    if let Some((step, reason)) = now.stuck()
-        && row.instance.stuck().is_none()
-    {
-        metrics::counter!("saga_stuck_total", "definition" => definition.clone()).increment(1);
-        error!(saga.id = %id, saga.key = key, step, reason, "stuck: a person has to look");
-    }
-    if entry.revision == 1 {
-        metrics::counter!("saga_started_total", "definition" => definition.clone()).increment(1);
-        debug!(saga.id = %id, saga.key = key, definition, "began");
-    }
-    if now.has_ended() {
-        let status = now.label();
-        metrics::counter!("saga_ended_total", "definition" => definition.clone(), "status" => status)
-            .increment(1);
-        debug!(saga.id = %id, saga.key = key, definition, status, "ended");
+/// What is counted, and logged, once it is written.
+#[derive(Debug, Clone, Copy)]
+enum Notable {
+    Began,
+    GotStuck,
+    Ended,
+}
+
+fn notable(row: &Row, now: &Instance, entry: &Entry) -> impl Iterator<Item = Notable> + use<> {
+    let began = (entry.revision == 1).then_some(Notable::Began);
+    let got_stuck = row.instance.stuck().is_none() && now.stuck().is_some();
+    let got_stuck = got_stuck.then_some(Notable::GotStuck);
+    began.into_iter().chain(got_stuck).chain(now.has_ended().then_some(Notable::Ended))
+}
+
+impl Notable {
+    fn report(self, row: &Row) {
+        let (id, key, definition) = (row.id, &row.key, row.instance.version.saga.clone());
+        match self {
+            Notable::Began => {
+                debug!(saga.id = %id, saga.key = key, definition, "began");
+                metrics::counter!("saga_started_total", "definition" => definition).increment(1);
+            }
+            Notable::GotStuck => {
+                let (step, reason) = row.instance.stuck().unwrap_or_default();
+                error!(saga.id = %id, saga.key = key, step, reason, "stuck: a person has to look");
+                metrics::counter!("saga_stuck_total", "definition" => definition).increment(1);
+            }
+            Notable::Ended => {
+                let status = row.instance.label();
+                debug!(saga.id = %id, saga.key = key, definition, status, "ended");
+                metrics::counter!(
+                    "saga_ended_total", "definition" => definition, "status" => status
+                )
+                .increment(1);
+            }
+        }
     }
 }

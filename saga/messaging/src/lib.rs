@@ -8,23 +8,23 @@
 //!
 //! Only this crate knows Kafka.
 
-pub mod barrier;
-pub mod consumer;
-pub mod dead_letter;
-mod error;
-mod hold;
-pub mod housekeeping;
-mod inbox;
-mod lane;
 pub mod message;
 pub mod outbox;
-pub mod participant;
 pub mod relay;
+pub mod consumer;
+pub mod barrier;
+pub mod participant;
+pub mod subscriber;
+pub mod writer;
+pub mod dead_letter;
+pub mod housekeeping;
+pub mod topics;
+mod inbox;
+mod lane;
+mod hold;
 mod rotation;
 mod start;
-pub mod subscriber;
-pub mod topics;
-pub mod writer;
+mod error;
 
 pub use crate::{
     consumer::{Handler, Record},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tracing::{debug, info, warn};
@@ -50,6 +50,7 @@ pub trait Writer: Send + 'static {
 /// Where requests are handed in. Cheap to clone.
 pub struct Writes<W: Writer> {
     sender: mpsc::Sender<Waiting<W>>,
+    ready: watch::Receiver<bool>,
 }
 
 /// Why a request was not done. It may be sent again.
@@ -73,6 +74,12 @@ pub(crate) struct Waiting<W: Writer> {
 }
 
 impl<W: Writer> Writes<W> {
+    /// Returns when requests are worked on: not while another process has the lane.
+    pub async fn ready(&self) {
+        // Who will not be ready any more is not waited for: the process stops.
+        self.ready.clone().wait_for(|ready| *ready).await.ok();
+    }
+
     /// Returns when the request is durable, or was not done.
     pub async fn write(&self, request: W::Request) -> Result<W::Response, NotWritten> {
         let (answer, response) = oneshot::channel();
@@ -86,7 +93,7 @@ impl<W: Writer> Writes<W> {
 
 impl<W: Writer> Clone for Writes<W> {
     fn clone(&self) -> Self {
-        Writes { sender: self.sender.clone() }
+        Writes { sender: self.sender.clone(), ready: self.ready.clone() }
     }
 }
 
@@ -96,16 +103,23 @@ impl<W: Writer> std::fmt::Debug for Writes<W> {
     }
 }
 
-pub(crate) fn channel<W: Writer>() -> (Writes<W>, mpsc::Receiver<Waiting<W>>) {
-    let (sender, requests) = mpsc::channel(WAITING_MAX);
-    (Writes { sender }, requests)
+/// The working end of [`Writes`].
+pub(crate) struct Requests<W: Writer> {
+    receiver: mpsc::Receiver<Waiting<W>>,
+    ready: watch::Sender<bool>,
+}
+
+pub(crate) fn channel<W: Writer>() -> (Writes<W>, Requests<W>) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let (is_ready, ready) = watch::channel(false);
+    (Writes { sender, ready }, Requests { receiver, ready: is_ready })
 }
 
 pub(crate) async fn run<W: Writer>(
     messaging: Messaging,
     lane_name: String,
     writer: W,
-    requests: mpsc::Receiver<Waiting<W>>,
+    requests: Requests<W>,
 ) -> Result<(), Error> {
     on_own_thread(lane_name.clone(), move || {
         let runtime = own_runtime()?;
@@ -124,10 +138,12 @@ struct Work<W: Writer> {
 }
 
 impl<W: Writer> Work<W> {
-    async fn run(mut self, mut requests: mpsc::Receiver<Waiting<W>>) -> Result<(), Error> {
+    async fn run(mut self, requests: Requests<W>) -> Result<(), Error> {
         if !self.hold.claim().await? {
             return Ok(());
         }
+        let Requests { receiver: mut requests, ready } = requests;
+        ready.send_replace(true);
         info!(lane = self.lane_name, "ready to write");
         let shutdown = self.messaging.shutdown.clone();
         let mut pace = Pace::new(Instant::now());

@@ -49,11 +49,15 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let (desk, writing) = messaging.writer("api", Desk);
     let server = Server::new(SERVICE, proto::FILE_DESCRIPTOR_SET)
         .shutdown_deadline(common.shutdown_deadline)
+        .not_ready_yet()
         .add(InventoryServiceServer::new(Api::new(db.clone(), desk.clone())));
+    let (health, writes) = (server.health(), desk.clone());
+    let ready = health.serving_after(async move { writes.ready().await }, shutdown.clone());
     let (answering, keeping) = (messaging.clone(), messaging.clone());
     Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("commands", async move { Ok(answering.participant(Inventory).await?) })
         .run("writes", async move { Ok(writing.await?) })
+        .run("health", ready)
         .run("catalogue", demo::announce(db, desk, demo_catalog, shutdown.clone()))
         .run("housekeeping", async move { Ok(keeping.housekeeping().await?) })
         .run("api", server.serve(listen, shutdown))

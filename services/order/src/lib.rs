@@ -56,12 +56,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let orders = Orders::new(db.clone(), writes.clone(), changes.clone());
     let server = Server::new(SERVICE, proto::FILE_DESCRIPTOR_SET)
         .shutdown_deadline(common.shutdown_deadline)
+        .not_ready_yet()
         .add(OrderServiceServer::new(orders));
+    let (health, api_writes) = (server.health(), writes.clone());
+    let ready = health.serving_after(async move { api_writes.ready().await }, shutdown.clone());
     let [commands, feed, housekeeping] = [(); 3].map(|()| messaging.clone());
     let participant = OrderParticipant::new(changes.clone());
 
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("writes", async { Ok(writing.await?) })
+        .run("health", ready)
         .run("commands", async move { Ok(commands.participant(participant).await?) })
         .run("catalog", async move { Ok(feed.subscriber("catalog", CatalogFeed).await?) })
         .run("announcing", announcing::run(writes, reannounce_after, shutdown.clone()))

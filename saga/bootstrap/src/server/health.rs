@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use tokio_util::sync::CancellationToken;
 use tonic_health::{
     ServingStatus,
     pb::health_server::{Health as HealthService, HealthServer},
@@ -32,6 +33,23 @@ impl Health {
     pub async fn serving(&self) {
         self.is_serving.store(true, Ordering::Relaxed);
         self.report(ServingStatus::Serving).await;
+    }
+
+    /// Takes requests once `ready` is over. Ends with the process, as a part of it.
+    ///
+    /// # Errors
+    /// None; it has the shape of the other parts.
+    pub async fn serving_after(
+        self,
+        ready: impl Future<Output = ()>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            () = ready => self.serving().await,
+            () = shutdown.cancelled() => {}
+        }
+        shutdown.cancelled().await;
+        Ok(())
     }
 
     /// The process should get no new requests.

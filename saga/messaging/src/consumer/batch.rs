@@ -32,6 +32,13 @@ pub(super) enum Fate {
     Stopped,
 }
 
+/// Who hears that a record is set aside.
+#[derive(Debug, Clone, Copy)]
+enum Tell {
+    Sender,
+    Nobody,
+}
+
 impl<H: Handler> Batches<H> {
     pub(super) fn new(messaging: Messaging, membership: Membership, handler: H) -> Self {
         let hold = Hold::new(messaging.clone(), membership.name.clone());
@@ -124,14 +131,26 @@ impl<H: Handler> Batches<H> {
             reason,
             "message failed on its own"
         );
-        let noted = self.try_note_culprit(record, &reason).await;
+        let noted = match self.try_note_culprit(record, &reason, Tell::Sender).await {
+            // Not even that it is set aside can be told: then it is set aside without a word.
+            Err(failure) if failure.verdict() == Verdict::Culprit => {
+                error!(lane = self.membership.name, error = chain(&failure), "nobody can be told");
+                self.try_note_culprit(record, &reason, Tell::Nobody).await
+            }
+            noted => noted,
+        };
         noted.unwrap_or_else(|failure| {
             error!(lane = self.membership.name, error = chain(&failure), "noting the failure");
             false
         })
     }
 
-    async fn try_note_culprit(&mut self, record: &Record, reason: &str) -> Result<bool, Error> {
+    async fn try_note_culprit(
+        &mut self,
+        record: &Record,
+        reason: &str,
+        tell: Tell,
+    ) -> Result<bool, Error> {
         let handler = &mut self.handler;
         let note = query_scalar(
             "INSERT INTO inbox_culprit (topic, record_part, record_offset, failure_count, reason)
@@ -148,7 +167,10 @@ impl<H: Handler> Batches<H> {
                     return Ok(false);
                 }
                 dead_letter::set_aside(tx, record, reason)?;
-                handler.set_aside(tx, record, reason).await?;
+                match tell {
+                    Tell::Sender => handler.set_aside(tx, record, reason).await?,
+                    Tell::Nobody => {}
+                }
                 Ok(true)
             })
             .await
