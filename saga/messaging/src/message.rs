@@ -1,7 +1,7 @@
 //! What a record says about itself: the envelope in its headers, in CloudEvents binary mode.
 //! The value is the bare protobuf message.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use rdkafka::message::{Header, Headers};
 use saga_contract::{Answer, Event};
@@ -180,18 +180,19 @@ impl Envelope {
     }
 
     /// As name and value, in a fixed order.
-    pub(crate) fn to_headers(&self) -> Vec<(String, HeaderValue)> {
-        let mut headers = Vec::with_capacity(16);
-        let mut put = |name: &str, value: String| {
-            headers.push((name.to_owned(), HeaderValue::Text(value)));
+    pub(crate) fn to_headers(&self) -> Vec<(Cow<'static, str>, HeaderValue)> {
+        let mut headers = Vec::with_capacity(17);
+        let mut add = |name: &'static str, value: Cow<'static, str>| {
+            headers.push((Cow::Borrowed(name), HeaderValue::Text(value)));
         };
-        put(SPEC_VERSION, "1.0".to_owned());
+        add(SPEC_VERSION, "1.0".into());
+        add(CONTENT_TYPE, "application/protobuf".into());
+        let mut put = |name, value: String| add(name, value.into());
         put(ID, self.id.to_string());
         put(KIND, self.kind.clone());
         put(SOURCE, self.source.clone());
         put(TIME, rfc3339(self.written_at));
         put(SUBJECT, self.key.clone());
-        put(CONTENT_TYPE, "application/protobuf".to_owned());
         put(TRACEPARENT, self.trace.to_string());
         if let Some(cause) = self.causation_id {
             put(CAUSATION_ID, cause.to_string());

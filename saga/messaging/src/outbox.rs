@@ -1,6 +1,7 @@
 //! A transaction and what it has to say: both are committed, or neither.
 
 use std::{
+    borrow::Cow,
     fmt,
     ops::{Deref, DerefMut},
 };
@@ -60,12 +61,13 @@ impl<'c> Tx<'c> {
     /// Sends a record on as it came, with one more header. Of a record that is far above the limits
     /// only the beginning is sent.
     pub(crate) fn send_on(&mut self, topic: String, record: &Record, header: (&str, String)) {
-        let as_it_came = |(name, value): &(String, Vec<u8>)| {
-            let text = std::str::from_utf8(value).map(str::to_owned).map(HeaderValue::Text);
-            (name.clone(), text.unwrap_or_else(|_| HeaderValue::Bytes(value.clone())))
+        let as_it_came = |(name, value): (&str, &[u8])| {
+            let text =
+                std::str::from_utf8(value).map(|text| HeaderValue::Text(text.to_owned().into()));
+            (name.to_owned().into(), text.unwrap_or_else(|_| HeaderValue::Bytes(value.to_owned())))
         };
         let mut headers: Vec<_> = record.raw_headers.iter().map(as_it_came).collect();
-        headers.push((header.0.to_owned(), HeaderValue::Text(header.1)));
+        headers.push((header.0.to_owned().into(), HeaderValue::Text(header.1.into())));
         let (key, payload) = (record.raw_key.clone(), record.payload.clone());
         let mut row = Row { topic, key, headers, payload };
         let excess = row.size().saturating_sub(DEAD_LETTER_LIMIT);
@@ -103,7 +105,7 @@ impl fmt::Debug for Tx<'_> {
 pub(crate) struct Row {
     pub(crate) topic: String,
     pub(crate) key: Vec<u8>,
-    pub(crate) headers: Vec<(String, HeaderValue)>,
+    pub(crate) headers: Vec<(Cow<'static, str>, HeaderValue)>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -119,7 +121,7 @@ impl Row {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum HeaderValue {
-    Text(String),
+    Text(Cow<'static, str>),
     Bytes(Vec<u8>),
 }
 
@@ -203,7 +205,7 @@ pub(crate) async fn read_after(
     seq: i64,
     limit: i64,
 ) -> Result<Option<(i64, Vec<Row>)>, Error> {
-    type Columns = (i64, String, Vec<u8>, Json<Vec<(String, HeaderValue)>>, Vec<u8>);
+    type Columns = (i64, String, Vec<u8>, Json<Vec<(Cow<'static, str>, HeaderValue)>>, Vec<u8>);
     let rows: Vec<Columns> = query_as(
         "SELECT seq, topic, key, headers::json, payload FROM outbox
          WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3",
@@ -223,6 +225,6 @@ fn fenced(lane: &str) -> Error {
     Error::Fenced { lane: lane.to_owned() }
 }
 
-fn json(headers: &[(String, HeaderValue)]) -> String {
+fn json(headers: &[(Cow<'static, str>, HeaderValue)]) -> String {
     serde_json::to_string(headers).unwrap_or_default()
 }

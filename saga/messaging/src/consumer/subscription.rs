@@ -16,7 +16,7 @@ use rdkafka::{
 use time::OffsetDateTime;
 use tracing::{debug, info, warn};
 
-use super::{Membership, Record};
+use super::{Membership, RawHeaders, Record};
 use crate::{Envelope, Error, message::BadHeaders, start::Kafka};
 
 pub(super) struct Subscription {
@@ -149,7 +149,7 @@ fn read(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Record {
     let key = String::from_utf8_lossy(&raw_key).into_owned();
     let (envelope, raw_headers) = match message.headers() {
         Some(headers) => read_headers(&key, headers),
-        None => (Err(BadHeaders::Missing("ce_id")), Vec::new()),
+        None => (Err(BadHeaders::Missing("ce_id")), RawHeaders::default()),
     };
     Record {
         topic,
@@ -163,20 +163,20 @@ fn read(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Record {
     }
 }
 
-type RawHeaders = Vec<(String, Vec<u8>)>;
-
 fn read_headers(
     key: &str,
     headers: &BorrowedHeaders,
 ) -> (Result<Envelope, BadHeaders>, RawHeaders) {
     let read = || {
-        let raw = headers
-            .iter()
-            .map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec()));
-        (Envelope::from_headers(key, headers), raw.collect())
+        let mut raw = RawHeaders::default();
+        for header in headers.iter() {
+            raw.add(header.key, header.value.unwrap_or_default());
+        }
+        (Envelope::from_headers(key, headers), raw)
     };
     // The client library panics at a header whose name is not UTF-8.
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| (Err(BadHeaders::Name), Vec::new()))
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| (Err(BadHeaders::Name), RawHeaders::default()))
 }
 
 /// Tells which partitions come and go.

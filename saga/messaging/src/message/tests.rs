@@ -3,7 +3,6 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Direction, Envelope, Message, Outcome, SagaContext, Stopwatch, Trace};
-use crate::outbox::HeaderValue;
 
 const KEY: &str = "019a9d2b-0000-7000-8000-00000000beef";
 
@@ -33,8 +32,8 @@ fn envelope() -> Envelope {
 }
 
 fn headers_of(envelope: &Envelope) -> Vec<(String, Vec<u8>)> {
-    let bytes = |(name, value): (String, HeaderValue)| (name, value.as_bytes().to_vec());
-    envelope.to_headers().into_iter().map(bytes).collect()
+    let headers = envelope.to_headers().into_iter();
+    headers.map(|(name, value)| (name.into_owned(), value.as_bytes().to_vec())).collect()
 }
 
 fn read(headers: &[(String, Vec<u8>)]) -> Result<Envelope, String> {
