@@ -17,6 +17,9 @@ const METADATA_PATIENCE: Duration = Duration::from_secs(5);
 /// How often, and how far apart, to try a broker that does not answer yet.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often, and how far apart, to ask whether a new topic is known.
+const KNOWN_TRIES: u32 = 50;
+const KNOWN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The given topics, replies, and the dead letters of all of them.
 pub fn with_dead_letters(topics: &[String]) -> Vec<String> {
@@ -50,7 +53,8 @@ async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
         let known = known.iter().find(|(topic, _)| topic == name);
         match known {
             None => missing.push(name),
-            Some((_, count)) if *count == kafka.partition_count => {}
+            // With none it is being made by somebody else right now.
+            Some((_, count)) if *count == kafka.partition_count || *count == 0 => {}
             Some((_, count)) => return Err(wrong_count(name, *count, kafka.partition_count)),
         }
     }
@@ -79,6 +83,21 @@ async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
             }
         }
     }
+    until_known(kafka, &missing).await
+}
+
+/// Brokers answer that a topic is made a moment before they know it.
+async fn until_known(kafka: &Kafka, names: &[&String]) -> Result<(), Error> {
+    for _ in 0..KNOWN_TRIES {
+        let known = partition_counts(kafka).await?;
+        let is_known =
+            |name: &&String| known.iter().any(|(topic, count)| topic == *name && *count > 0);
+        if names.iter().all(is_known) {
+            return Ok(());
+        }
+        tokio::time::sleep(KNOWN_PAUSE).await;
+    }
+    // Whoever listens to them meets them later, and says so until then.
     Ok(())
 }
 
