@@ -1,0 +1,99 @@
+//! Nobody answers: commands are sent again, and deadlines pass.
+
+use std::time::Duration;
+
+use proto::saga::{RetryStepRequest, SagaStatus, StepStatus};
+use saga_coordinator::sagas;
+use saga_core::Registry;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    brief,
+    participants::{Asked, Participants},
+    process::{Coordinator, config, once, until},
+};
+
+#[tokio::test]
+async fn a_lost_command_is_sent_again_unchanged_and_a_late_answer_counts() {
+    let config = config(&["--resend-after-ms", "300"]).await;
+    let (coordinator, mut client) = Coordinator::start(sagas::registry(), &config).await;
+    let mut participants = Participants::start(&config.common).await;
+    let order = Uuid::now_v7().to_string();
+    participants.publish_placed(&order).await;
+
+    for step in ["reserve-stock", "authorize-payment"] {
+        let first = participants.asked(step).await;
+        let again = participants.asked(step).await;
+        assert_ne!(first.id, again.id);
+        assert_eq!(first.saga.attempt, 1);
+        assert_eq!(Asked { id: first.id, ..again }, first);
+    }
+    let first = participants.asked("reserve-stock").await;
+
+    let retry = RetryStepRequest {
+        id: order.clone(),
+        by: "ada".to_owned(),
+        reason: "the customer calls".to_owned(),
+        request_id: "1".to_owned(),
+    };
+    client.retry_step(retry).await.unwrap();
+    let is_second = |asked: &Asked| asked.saga.step == "reserve-stock" && asked.saga.attempt == 2;
+    participants.next(is_second).await;
+    participants.succeed(&first).await;
+    let found = until(&mut client, &order, |found| {
+        found.saga.as_ref().unwrap().waits_for == ["authorize-payment"]
+    })
+    .await;
+    let answered = found.journal.last().unwrap();
+    assert_eq!((answered.happened.as_str(), answered.attempt), ("answered", 1));
+
+    // Nothing is asked for any more, only sent again.
+    participants.agree();
+    assert!(once(&mut client, &order, SagaStatus::Completed).await.journal_agrees);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_passes_when_it_is_due() {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const LATE_MAX: Duration = Duration::from_millis(250);
+    let config = config(&["--resend-after-ms", "600000"]).await;
+    let registry = Registry::default().current(brief::impatient(PATIENCE));
+    let (coordinator, mut client) = Coordinator::start(registry, &config).await;
+    let mut participants = Participants::start(&config.common).await;
+    let db = PgPool::connect(&config.database_url).await.unwrap();
+
+    let mut late = Vec::new();
+    for _ in 0..3 {
+        let order = Uuid::now_v7().to_string();
+        participants.publish_placed(&order).await;
+        let asked = participants.asked("authorize-payment").await;
+        let (started_at, due_at): (OffsetDateTime, OffsetDateTime) =
+            sqlx::query_as("SELECT started_at, wake_at FROM saga WHERE id = $1")
+                .bind(asked.saga.saga_id)
+                .fetch_one(&db)
+                .await
+                .unwrap();
+        // Spread by ten per cent, so that not all come at once.
+        let due_in = due_at - started_at;
+        assert!(due_in >= PATIENCE.mul_f64(0.89) && due_in <= PATIENCE.mul_f64(1.11), "{due_in}");
+
+        let undo = participants.next(|asked| asked.key == order).await;
+        assert_eq!(undo.kind, "shop.payment.v1.VoidPayment");
+        let found = once(&mut client, &order, SagaStatus::Compensating).await;
+        assert_eq!(found.saga.unwrap().cause, "authorize-payment was not answered in time");
+        assert_eq!(found.steps[1].status(), StepStatus::Compensating);
+        let timed_out = found.journal.iter().find(|entry| entry.happened == "timed-out").unwrap();
+        let at = timed_out.happened_at.unwrap();
+        let at = OffsetDateTime::from_unix_timestamp(at.seconds).unwrap()
+            + Duration::from_nanos(at.nanos.unsigned_abs().into());
+        assert!(at >= due_at, "{at} is before {due_at}");
+        late.push(at - due_at);
+    }
+    // The machine may have been busy with something else, but not every time.
+    late.sort_unstable();
+    assert!(late[1] <= LATE_MAX, "{late:?}");
+    coordinator.stop().await;
+}
