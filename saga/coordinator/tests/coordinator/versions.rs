@@ -3,13 +3,14 @@
 use proto::saga::{RetryStepRequest, SagaStatus};
 use saga_coordinator::{Config, run_sagas};
 use saga_core::Registry;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     brief::{self, brief, longer},
     participants::Participants,
-    process::{Coordinator, config, once},
+    process::{Coordinator, PATIENCE, config, once},
 };
 
 #[tokio::test]
@@ -25,8 +26,9 @@ async fn a_build_that_does_not_know_a_saga_under_way_refuses_to_start() {
     let version = brief().version().clone();
     assert_ne!(longer().version(), &version);
     let only_longer = || Registry::default().current(longer());
-    let start = run_sagas(only_longer(), config.clone(), CancellationToken::new());
-    let refused = tokio::spawn(start).await.unwrap().unwrap_err().to_string();
+    let start = tokio::spawn(run_sagas(only_longer(), config.clone(), CancellationToken::new()));
+    let refused = timeout(PATIENCE, start).await.unwrap().unwrap();
+    let refused = refused.unwrap_err().to_string();
     assert!(refused.contains(&format!("1 sagas of {version}")), "{refused}");
     assert!(refused.contains("--allow-unregistered"), "{refused}");
 
