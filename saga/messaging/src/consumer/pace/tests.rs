@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{BUSY_GAP, Pace, WINDOW};
+use super::{LONGEST_GAP, Pace, WINDOW};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -23,11 +23,19 @@ fn nothing_waits_when_there_is_little_to_do() {
 }
 
 #[test]
-fn a_busy_lane_starts_at_most_every_few_milliseconds() {
+fn the_more_comes_the_longer_the_gap() {
     let (pace, now) = after(10, MILLI * 10);
-    assert_eq!(pace.gap(now), BUSY_GAP);
-    assert_eq!(pace.gap(now + MILLI), BUSY_GAP - MILLI);
-    assert_eq!(pace.gap(now + BUSY_GAP * 2), Duration::ZERO);
+    assert_eq!(pace.gap(now), MILLI * 5);
+    assert_eq!(pace.gap(now + MILLI), MILLI * 4);
+    assert_eq!(pace.gap(now + MILLI * 6), Duration::ZERO);
+    let (pace, now) = after(20, MILLI * 10);
+    assert_eq!(pace.gap(now), MILLI * 10);
+}
+
+#[test]
+fn no_gap_is_longer_than_the_longest() {
+    let (pace, now) = after(1_000, MILLI * 10);
+    assert_eq!(pace.gap(now), LONGEST_GAP);
 }
 
 #[test]
