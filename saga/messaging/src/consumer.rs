@@ -15,7 +15,11 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 pub(crate) use self::{pace::Pace, poll::own_runtime};
-use crate::{Envelope, Error, Tx, message::BadHeaders, start::Messaging};
+use crate::{
+    Envelope, Error, Tx,
+    message::{BadHeaders, Headers},
+    start::Messaging,
+};
 
 /// A record as it arrived, with its headers read.
 #[derive(Debug)]
@@ -27,35 +31,8 @@ pub struct Record {
     pub payload: Vec<u8>,
     pub received_at: OffsetDateTime,
     /// Key and headers as they came, for the dead letters.
-    pub raw_key: Vec<u8>,
-    pub raw_headers: RawHeaders,
-}
-
-/// Headers as they came, in one piece of memory: they are needed for dead letters only, but every
-/// record has them.
-#[derive(Debug, Default)]
-pub struct RawHeaders {
-    bytes: Vec<u8>,
-    /// Where each name and its value end.
-    ends: Vec<(usize, usize)>,
-}
-
-impl RawHeaders {
-    pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
-        self.bytes.extend_from_slice(name.as_bytes());
-        let name_end = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        self.ends.push((name_end, self.bytes.len()));
-    }
-
-    /// Name and value, in the order in which they came.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
-        begins.zip(&self.ends).filter_map(|(begin, (name_end, end))| {
-            let name = std::str::from_utf8(self.bytes.get(begin..*name_end)?).ok()?;
-            Some((name, self.bytes.get(*name_end..*end)?))
-        })
-    }
+    pub key: Vec<u8>,
+    pub headers: Headers,
 }
 
 /// What a consumer does with a batch.

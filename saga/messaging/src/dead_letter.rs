@@ -45,6 +45,5 @@ pub fn set_aside(tx: &mut Tx<'_>, record: &Record, reason: &str) -> Result<(), E
         set_aside_by: tx.source().to_owned(),
     };
     let letter = serde_json::to_string(&letter).map_err(|error| Error::Other(error.to_string()))?;
-    tx.send_on(topic(&record.topic), record, (HEADER, letter));
-    Ok(())
+    tx.send_on(topic(&record.topic), record, (HEADER, &letter))
 }

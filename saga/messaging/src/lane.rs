@@ -130,7 +130,7 @@ impl Lane {
         let mut from = self.published_seq;
         let connection = &mut self.connection;
         while let Some((last_seq, rows)) =
-            outbox::read_after(connection, &self.name, from, CATCH_UP_ROWS).await?
+            outbox::read_after(connection, &self.name, &self.source, from, CATCH_UP_ROWS).await?
         {
             info!(lane = self.name, rows = rows.len(), "publishing what was left");
             self.unacknowledged.push_back((last_seq, self.relay.publish(&rows)));

@@ -1,7 +1,6 @@
 //! A transaction and what it has to say: both are committed, or neither.
 
 use std::{
-    borrow::Cow,
     fmt,
     ops::{Deref, DerefMut},
 };
@@ -9,9 +8,12 @@ use std::{
 use prost::Name;
 use saga_contract::Event;
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, query, query_as, types::Json};
+use sqlx::{PgConnection, query, query_as};
 
-use crate::{Error, Message, Record};
+use crate::{
+    Error, Message, Record,
+    message::{Headers, Stored},
+};
 
 /// What a message may weigh in bytes, with key and headers. Kafka's own default limit is a little
 /// above. It is checked here, where the writer can still be told, and not in the relay, where a
@@ -48,8 +50,9 @@ impl<'c> Tx<'c> {
     /// Sends a message when, and only when, this transaction is committed.
     pub fn send(&mut self, message: Message) -> Result<(), Error> {
         let headers = message.envelope.to_headers();
+        let kept = json(&Stored::of(&message.envelope))?;
         let Message { topic, envelope, payload } = message;
-        let row = Row { topic, key: envelope.key.into_bytes(), headers, payload };
+        let row = Row { topic, key: envelope.key.into_bytes(), headers, kept, payload };
         let (size, limit) = (row.size(), MESSAGE_LIMIT);
         if size > limit {
             return Err(Error::TooLarge { topic: row.topic, kind: envelope.kind, size, limit });
@@ -60,19 +63,21 @@ impl<'c> Tx<'c> {
 
     /// Sends a record on as it came, with one more header. Of a record that is far above the limits
     /// only the beginning is sent.
-    pub(crate) fn send_on(&mut self, topic: String, record: &Record, header: (&str, String)) {
-        let as_it_came = |(name, value): (&str, &[u8])| {
-            let text =
-                std::str::from_utf8(value).map(|text| HeaderValue::Text(text.to_owned().into()));
-            (name.to_owned().into(), text.unwrap_or_else(|_| HeaderValue::Bytes(value.to_owned())))
-        };
-        let mut headers: Vec<_> = record.raw_headers.iter().map(as_it_came).collect();
-        headers.push((header.0.to_owned().into(), HeaderValue::Text(header.1.into())));
-        let (key, payload) = (record.raw_key.clone(), record.payload.clone());
-        let mut row = Row { topic, key, headers, payload };
+    pub(crate) fn send_on(
+        &mut self,
+        topic: String,
+        record: &Record,
+        header: (&str, &str),
+    ) -> Result<(), Error> {
+        let mut headers = record.headers.clone();
+        headers.add(header.0, header.1.as_bytes());
+        let kept = json(&headers.iter().map(AsItCame::of).collect::<Vec<_>>())?;
+        let (key, payload) = (record.key.clone(), record.payload.clone());
+        let mut row = Row { topic, key, headers, kept, payload };
         let excess = row.size().saturating_sub(DEAD_LETTER_LIMIT);
         row.payload.truncate(row.payload.len().saturating_sub(excess));
         self.outgoing.push(row);
+        Ok(())
     }
 
     pub(crate) fn into_outgoing(self) -> Vec<Row> {
@@ -105,31 +110,63 @@ impl fmt::Debug for Tx<'_> {
 pub(crate) struct Row {
     pub(crate) topic: String,
     pub(crate) key: Vec<u8>,
-    pub(crate) headers: Vec<(Cow<'static, str>, HeaderValue)>,
+    pub(crate) headers: Headers,
+    /// What the table keeps of the headers, see [`Kept`].
+    kept: String,
     pub(crate) payload: Vec<u8>,
 }
 
 impl Row {
     fn size(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.len() + value.as_bytes().len());
-        self.key.len() + self.payload.len() + headers.sum::<usize>()
+        self.key.len() + self.payload.len() + self.headers.size()
     }
 }
 
-/// Text as a JSON string. Other bytes come with foreign records only, on their way to the dead
-/// letters, and are stored as a list of numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What the column `envelope` holds, as JSON.
+#[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum HeaderValue {
-    Text(Cow<'static, str>),
+enum Kept<'a> {
+    /// An object: a message of ours.
+    Envelope(#[serde(borrow)] Stored<'a>),
+    /// A list: the headers of a record that is sent on as it came.
+    Headers(Vec<AsItCame>),
+}
+
+/// Name and value of a header.
+#[derive(Serialize, Deserialize)]
+struct AsItCame(String, Value);
+
+/// Text as a JSON string, other bytes as a list of numbers.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Text(String),
     Bytes(Vec<u8>),
 }
 
-impl HeaderValue {
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+impl AsItCame {
+    fn of((name, value): (&str, &[u8])) -> Self {
+        let text = std::str::from_utf8(value).map(|text| Value::Text(text.to_owned()));
+        AsItCame(name.to_owned(), text.unwrap_or_else(|_| Value::Bytes(value.to_owned())))
+    }
+}
+
+impl Kept<'_> {
+    fn into_headers(self, source: &str, key: &[u8]) -> Headers {
         match self {
-            HeaderValue::Text(text) => text.as_bytes(),
-            HeaderValue::Bytes(bytes) => bytes,
+            Kept::Envelope(stored) => {
+                stored.into_envelope(source, &String::from_utf8_lossy(key)).to_headers()
+            }
+            Kept::Headers(list) => {
+                let mut headers = Headers::default();
+                for AsItCame(name, value) in &list {
+                    match value {
+                        Value::Text(text) => headers.add(name, text.as_bytes()),
+                        Value::Bytes(bytes) => headers.add(name, bytes),
+                    }
+                }
+                headers
+            }
         }
     }
 }
@@ -152,7 +189,7 @@ pub(crate) async fn write(
 ) -> Result<(), Error> {
     let topics: Vec<&str> = rows.iter().map(|row| row.topic.as_str()).collect();
     let keys: Vec<&[u8]> = rows.iter().map(|row| row.key.as_slice()).collect();
-    let headers: Vec<String> = rows.iter().map(|row| json(&row.headers)).collect();
+    let envelopes: Vec<&str> = rows.iter().map(|row| row.kept.as_str()).collect();
     let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload.as_slice()).collect();
     let written = query(
         "WITH owned AS (
@@ -162,10 +199,10 @@ pub(crate) async fn write(
             WHERE lane = $1 AND epoch = $2
             RETURNING lane
         )
-        INSERT INTO outbox (lane, seq, topic, key, headers, payload)
-        SELECT owned.lane, $3 + row.position - 1, row.topic, row.key, row.headers, row.payload
-        FROM owned, unnest($5::text[], $6::bytea[], $7::text[], $8::bytea[])
-            WITH ORDINALITY AS row (topic, key, headers, payload, position)",
+        INSERT INTO outbox (lane, seq, topic, key, envelope, payload)
+        SELECT lane, generate_series($3, $3 + cardinality($5::text[]) - 1),
+            unnest($5::text[]), unnest($6::bytea[]), unnest($7::text[]), unnest($8::bytea[])
+        FROM owned",
     )
     .bind(lane)
     .bind(owner.epoch)
@@ -173,7 +210,7 @@ pub(crate) async fn write(
     .bind(owner.published_seq)
     .bind(&topics)
     .bind(&keys)
-    .bind(&headers)
+    .bind(&envelopes)
     .bind(&payloads)
     .execute(connection)
     .await?;
@@ -202,12 +239,13 @@ pub(crate) async fn mark(
 pub(crate) async fn read_after(
     connection: &mut PgConnection,
     lane: &str,
+    source: &str,
     seq: i64,
     limit: i64,
 ) -> Result<Option<(i64, Vec<Row>)>, Error> {
-    type Columns = (i64, String, Vec<u8>, Json<Vec<(Cow<'static, str>, HeaderValue)>>, Vec<u8>);
-    let rows: Vec<Columns> = query_as(
-        "SELECT seq, topic, key, headers::json, payload FROM outbox
+    type Columns = (i64, String, Vec<u8>, String, Vec<u8>);
+    let stored: Vec<Columns> = query_as(
+        "SELECT seq, topic, key, envelope, payload FROM outbox
          WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3",
     )
     .bind(lane)
@@ -215,16 +253,25 @@ pub(crate) async fn read_after(
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    let Some((last_seq, ..)) = rows.last() else { return Ok(None) };
+    let Some((last_seq, ..)) = stored.last() else { return Ok(None) };
     let last_seq = *last_seq;
-    let row = |(_, topic, key, Json(headers), payload)| Row { topic, key, headers, payload };
-    Ok(Some((last_seq, rows.into_iter().map(row).collect())))
+    let mut rows = Vec::with_capacity(stored.len());
+    for (seq, topic, key, kept, payload) in stored {
+        let read: Kept<'_> = serde_json::from_str(&kept)
+            .map_err(|error| Error::Other(format!("row {seq} of the lane {lane}: {error}")))?;
+        let headers = read.into_headers(source, &key);
+        rows.push(Row { topic, key, headers, kept, payload });
+    }
+    Ok(Some((last_seq, rows)))
 }
 
 fn fenced(lane: &str) -> Error {
     Error::Fenced { lane: lane.to_owned() }
 }
 
-fn json(headers: &[(Cow<'static, str>, HeaderValue)]) -> String {
-    serde_json::to_string(headers).unwrap_or_default()
+fn json(kept: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(kept).map_err(|error| Error::Other(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

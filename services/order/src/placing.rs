@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use messaging::message::time_in;
 use prost::Message;
 use proto::order::{OrderLine, PlaceOrderRequest};
 use sha2::{Digest, Sha256};
@@ -128,7 +129,8 @@ impl Placing {
             total_minor,
             lines,
             reason: String::new(),
-            placed_at: time_in(self.order_id),
+            // Ids are ours, of version 7.
+            placed_at: time_in(self.order_id).unwrap_or(OffsetDateTime::UNIX_EPOCH),
             decided_at: None,
         })
     }
@@ -166,14 +168,6 @@ fn hash_of(request: &PlaceOrderRequest) -> [u8; 32] {
     let mut content = PlaceOrderRequest { request_id: String::new(), ..request.clone() };
     content.lines.sort_unstable_by(|one, other| one.sku.cmp(&other.sku));
     Sha256::digest(content.encode_to_vec()).into()
-}
-
-/// The time in an id of version 7.
-fn time_in(id: Uuid) -> OffsetDateTime {
-    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |timestamp| timestamp.to_unix());
-    let seconds = i64::try_from(seconds).unwrap_or_default();
-    let at = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at + time::Duration::nanoseconds(i64::from(nanos))
 }
 
 /// What is wrong with a request, by field.

@@ -1,9 +1,11 @@
 //! Commands that come twice, too early, too late, or after everything else.
 
+use std::time::Duration;
+
 use messaging::message::Outcome;
 
 use crate::{
-    post::Saga,
+    post::{Letter, Saga},
     shop::{Desk, Inventory, Request},
     world::World,
 };
@@ -152,4 +154,34 @@ pub(crate) async fn effects(world: &World, saga: &Saga) -> Vec<String> {
         .fetch_all(&world.db)
         .await
         .unwrap()
+}
+
+/// Busy for long enough that records are gathered: the consumer is made anew for that, and again
+/// when it is quiet.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_has_its_effect_once_however_records_are_fetched() {
+    let world = World::new("fetching").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let post = world.post();
+    let mut sagas: Vec<Saga> = Vec::new();
+    for _ in 0..12 {
+        let more: Vec<Saga> = (0..300).map(|_| Saga::new()).collect();
+        let commands: Vec<Letter> = more.iter().map(|saga| saga.reserve(1, "apple")).collect();
+        post.send_all(&commands).await;
+        sagas.extend(more);
+        tokio::time::sleep(Duration::from_millis(230)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let last = Saga::new();
+    post.send(&last.reserve(1, "apple")).await;
+    sagas.push(last);
+
+    for replies in post.replies_to_all(&sagas).await {
+        assert_eq!(replies.len(), 1);
+        assert_eq!(replies[0].outcome(), Outcome::Succeeded);
+    }
+    let effect_count = world.number("SELECT count(*) FROM effect").await;
+    assert_eq!(effect_count, sagas.len() as i64);
+    process.stop().await;
 }

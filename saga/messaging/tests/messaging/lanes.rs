@@ -53,8 +53,8 @@ async fn who_has_lost_the_lane_to_another_owner_commits_nothing_more() {
     world.run("UPDATE outbox_lane SET epoch = 7, last_seq = last_seq + 1").await;
     world
         .run(
-            "INSERT INTO outbox (lane, seq, topic, key, headers, payload)
-             SELECT lane, 2, topic, key, headers, payload FROM outbox",
+            "INSERT INTO outbox (lane, seq, topic, key, envelope, payload)
+             SELECT lane, 2, topic, key, envelope, payload FROM outbox",
         )
         .await;
     desk.write(list(2)).await.unwrap();
@@ -141,8 +141,9 @@ async fn what_a_process_left_that_does_not_come_back_is_published_by_another() {
     world
         .run(
             "INSERT INTO outbox_lane (lane, last_seq, published_seq) VALUES ('adopted.api.0', 30, 10);
-             INSERT INTO outbox (lane, seq, topic, key, headers, payload)
-             SELECT 'adopted.api.0', n, 'inventory.events.v1', 'adopted', json_build_array(json_build_array('n', n::text)), ''
+             INSERT INTO outbox (lane, seq, topic, key, envelope, payload)
+             SELECT 'adopted.api.0', n, 'inventory.events.v1', 'adopted',
+                json_build_array(json_build_array('n', n::text)), ''
              FROM generate_series(1, 30) AS n",
         )
         .await;
@@ -193,7 +194,7 @@ async fn partitions_come_and_go_with_time() {
              CREATE TABLE outbox_2020010101 PARTITION OF outbox
                 FOR VALUES FROM ('2020-01-01 01:00Z') TO ('2020-01-01 02:00Z');
              INSERT INTO outbox_lane (lane, last_seq, published_seq) VALUES ('old', 2, 1);
-             INSERT INTO outbox (lane, seq, written_at, topic, key, headers, payload)
+             INSERT INTO outbox (lane, seq, written_at, topic, key, envelope, payload)
              VALUES ('old', 1, '2020-01-01 00:30Z', 'inventory.events.v1', '', '[]', ''),
                     ('old', 2, '2020-01-01 01:30Z', 'inventory.events.v1', '', '[]', '');
              CREATE TABLE inbox_event_2020010100 PARTITION OF inbox_event

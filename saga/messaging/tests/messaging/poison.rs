@@ -132,7 +132,7 @@ impl Handler for Secretive {
     async fn handle(&mut self, tx: &mut Tx<'_>, batch: &[Record]) -> Result<(), Error> {
         for record in batch {
             sqlx::query("INSERT INTO effect (order_id, what) VALUES ($1, 'kept')")
-                .bind(String::from_utf8_lossy(&record.raw_key))
+                .bind(String::from_utf8_lossy(&record.key))
                 .execute(&mut **tx)
                 .await?;
             if record.payload == b"wrong" {

@@ -32,7 +32,9 @@ pub(crate) struct Letter {
 impl Letter {
     pub(crate) fn envelope(&self) -> Envelope {
         let key = std::str::from_utf8(&self.key).unwrap();
-        Envelope::from_headers(key, &owned(&self.headers)).unwrap()
+        let mut headers = messaging::message::Headers::default();
+        self.headers.iter().for_each(|(name, value)| headers.add(name, value));
+        Envelope::from_headers(key, &headers).unwrap()
     }
 
     pub(crate) fn outcome(&self) -> Outcome {

@@ -1,0 +1,56 @@
+//! W3C trace context.
+
+use std::{fmt, str::FromStr};
+
+use uuid::Uuid;
+
+/// One order is one trace: its id is the business key, where that is a UUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    pub trace_id: u128,
+    pub parent_id: u64,
+}
+
+/// The span in which a message is handled: known to whoever knows the message.
+pub fn span_id(id: Uuid) -> u64 {
+    id.as_u64_pair().1
+}
+
+impl Trace {
+    /// Of a message with this id about this key, that nothing caused.
+    pub(crate) fn of(key: &str, message_id: Uuid) -> Self {
+        let trace_id = Uuid::parse_str(key).unwrap_or(message_id);
+        Trace { trace_id: trace_id.as_u128(), parent_id: span_id(trace_id) }
+    }
+
+    /// Below the span in which the message with this id is handled.
+    pub(crate) fn below(self, message_id: Uuid) -> Self {
+        Trace { parent_id: span_id(message_id), ..self }
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-01", self.trace_id, self.parent_id)
+    }
+}
+
+impl FromStr for Trace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.split('-').skip(1);
+        let (Some(trace), Some(parent), Some(_flags)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(());
+        };
+        let is_hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if (trace.len(), parent.len()) != (32, 16) || !is_hex(trace) || !is_hex(parent) {
+            return Err(());
+        }
+        Ok(Trace {
+            trace_id: u128::from_str_radix(trace, 16).map_err(|_| ())?,
+            parent_id: u64::from_str_radix(parent, 16).map_err(|_| ())?,
+        })
+    }
+}
