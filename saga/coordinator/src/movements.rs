@@ -23,14 +23,9 @@ pub(crate) struct Moved {
 }
 
 impl Moved {
-    pub(crate) fn of(row: &Row, now: OffsetDateTime) -> Self {
-        Moved {
-            id: row.id,
-            key: row.key.clone(),
-            instance: row.instance.clone(),
-            started_at: row.started_at,
-            moved_at: now,
-        }
+    pub(crate) fn of(row: Row, now: OffsetDateTime) -> Self {
+        let Row { id, key, instance, started_at, .. } = row;
+        Moved { id, key, instance, started_at, moved_at: now }
     }
 }
 

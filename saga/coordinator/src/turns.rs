@@ -199,8 +199,7 @@ impl<'a> Turns<'a> {
     /// Saves all that has moved, and sends what follows. Fails with a conflict when somebody else
     /// moved one of the sagas. Returns what moved.
     pub(crate) async fn save(mut self, tx: &mut Tx<'_>) -> Result<Vec<Moved>, Error> {
-        let mut begun: Vec<&Row> = self.begun.iter().filter_map(|id| self.rows.get(id)).collect();
-        let moved: Vec<&Row> = self.moved.iter().filter_map(|id| self.rows.get(id)).collect();
+        let begun: Vec<&Row> = self.begun.iter().filter_map(|id| self.rows.get(id)).collect();
         if !begun.is_empty() {
             let inserted = store::insert(tx, &begun).await?;
             if inserted.len() < begun.len() {
@@ -212,9 +211,10 @@ impl<'a> Turns<'a> {
                 self.journal.retain(|line| !again.contains(&line.saga_id));
                 self.outgoing.retain(|(id, _)| !again.contains(id));
                 self.notable.retain(|(id, _)| !again.contains(id));
-                begun.retain(|row| !again.contains(&row.id));
+                self.rows.retain(|id, _| !again.contains(id));
             }
         }
+        let moved: Vec<&Row> = self.moved.iter().filter_map(|id| self.rows.get(id)).collect();
         if !moved.is_empty() {
             store::update(tx, &moved).await?;
         }
@@ -232,9 +232,10 @@ impl<'a> Turns<'a> {
         if !self.rules.movements.is_watched() {
             return Ok(Vec::new());
         }
-        let journalled = |row: &&Row| row.instance.revision != row.loaded_revision;
-        let seen = begun.into_iter().chain(moved.into_iter().filter(journalled));
-        Ok(seen.map(|row| Moved::of(row, self.now)).collect())
+        // To be looked at is not to move.
+        let has_moved = |row: &Row| row.instance.revision != row.loaded_revision;
+        let rows = self.rows.into_values().filter(has_moved);
+        Ok(rows.map(|row| Moved::of(row, self.now)).collect())
     }
 }
 

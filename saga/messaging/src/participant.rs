@@ -18,7 +18,7 @@ use crate::{
 /// A service that answers commands.
 pub trait Participant: Send + 'static {
     /// Every command it answers; generated from its `service …Commands`.
-    type Command: CommandSet + Clone;
+    type Command: CommandSet;
     /// What it decides upon: the aggregates that a batch is about.
     type State;
 
@@ -70,15 +70,14 @@ pub(crate) struct Commands<P> {
     horizon: Duration,
 }
 
-/// A command that can be handled.
-struct Asked<'a, C> {
+/// Whose command it is; the commands of a batch stand beside them, in the same order.
+struct Asker<'a> {
     record: &'a Record,
     envelope: &'a Envelope,
     saga: &'a SagaContext,
-    command: C,
 }
 
-/// One that cannot be read, and why.
+/// A record whose command cannot be read, and why.
 type Unreadable<'a> = (&'a Record, String);
 
 impl<P: Participant> Commands<P> {
@@ -86,14 +85,14 @@ impl<P: Participant> Commands<P> {
         Commands { participant, horizon }
     }
 
-    fn read<'a>(&self, record: &'a Record) -> Result<Asked<'a, P::Command>, String> {
+    fn read<'a>(&self, record: &'a Record) -> Result<(Asker<'a>, P::Command), String> {
         let envelope = record.envelope.as_ref().map_err(ToString::to_string)?;
         let Some(saga) = &envelope.saga else {
             return Err("the command does not say which saga asks".to_owned());
         };
         inbox::within_horizon(saga.saga_id, self.horizon)?;
         match P::Command::decode(&envelope.kind, &record.payload) {
-            Ok(command) => Ok(Asked { record, envelope, saga, command }),
+            Ok(command) => Ok((Asker { record, envelope, saga }, command)),
             Err(undecodable) => Err(undecodable.to_string()),
         }
     }
@@ -101,37 +100,25 @@ impl<P: Participant> Commands<P> {
     async fn run(
         &mut self,
         tx: &mut Tx<'_>,
-        batch: Vec<Result<Asked<'_, P::Command>, Unreadable<'_>>>,
+        askers: &[Asker<'_>],
+        commands: Vec<P::Command>,
     ) -> Result<(), Error> {
         let started_at = OffsetDateTime::now_utc();
-        let asked = || batch.iter().filter_map(|asked| asked.as_ref().ok());
-        let stored = inbox::held(tx, asked().map(|asked| asked.saga.saga_id)).await?;
+        let stored = inbox::held(tx, askers.iter().map(|asker| asker.saga.saga_id)).await?;
         let mut steps = Steps { stored: &stored, now: HashMap::new() };
 
-        let commands: Vec<P::Command> = asked().map(|asked| asked.command.clone()).collect();
         let mut state = self.participant.load(tx, &commands).await?;
-        let mut answers = Vec::with_capacity(batch.len());
-        for asked in batch {
-            answers.push(asked.map(|asked| {
-                let (record, envelope, saga) = (asked.record, asked.envelope, asked.saga);
-                let answer = Self::answer(&mut steps, &mut state, asked);
-                (record, envelope, saga, answer)
-            }));
+        let mut answers = Vec::with_capacity(commands.len());
+        for (asker, command) in askers.iter().zip(commands) {
+            answers.push(Self::answer(&mut steps, &mut state, asker, command));
         }
         self.participant.save(tx, state).await?;
         inbox::save(tx, &steps.changed()).await?;
 
         let finished_at = OffsetDateTime::now_utc();
-        for answer in answers {
-            let (record, envelope, saga, answer) = match answer {
-                Ok(answer) => answer,
-                Err((record, reason)) => {
-                    dead_letter::set_aside(tx, record, &reason)?;
-                    self.set_aside(tx, record, &reason).await?;
-                    continue;
-                }
-            };
-            let reply = Message::reply(tx.source(), &envelope.key, saga.clone(), answer);
+        for (Asker { record, envelope, saga }, answer) in askers.iter().zip(answers) {
+            let saga = SagaContext::clone(saga);
+            let reply = Message::reply(tx.source(), &envelope.key, saga, answer);
             if let Some(mut reply) = reply.map(|reply| reply.caused_by(envelope)) {
                 let received_at = record.received_at;
                 reply.envelope.stopwatch = Some(Stopwatch { received_at, started_at, finished_at });
@@ -141,8 +128,13 @@ impl<P: Participant> Commands<P> {
         Ok(())
     }
 
-    fn answer(steps: &mut Steps<'_>, state: &mut P::State, asked: Asked<'_, P::Command>) -> Answer {
-        let Asked { envelope, saga, command, .. } = asked;
+    fn answer(
+        steps: &mut Steps<'_>,
+        state: &mut P::State,
+        asker: &Asker<'_>,
+        command: P::Command,
+    ) -> Answer {
+        let Asker { envelope, saga, .. } = asker;
         let call = call(saga, &command);
         let mut attempt = saga.attempt;
         let answer = match barrier::admit(steps.held(saga), call, attempt) {
@@ -162,9 +154,23 @@ impl<P: Participant> Commands<P> {
 
 impl<P: Participant> Handler for Commands<P> {
     async fn handle(&mut self, tx: &mut Tx<'_>, batch: &[Record]) -> Result<(), Error> {
-        let read = |record| self.read(record).map_err(|reason| (record, reason));
-        let batch = batch.iter().map(read).collect();
-        self.run(tx, batch).await
+        let (mut askers, mut commands) = (Vec::new(), Vec::new());
+        let mut unreadable: Vec<Unreadable<'_>> = Vec::new();
+        for record in batch {
+            match self.read(record) {
+                Ok((asker, command)) => {
+                    askers.push(asker);
+                    commands.push(command);
+                }
+                Err(reason) => unreadable.push((record, reason)),
+            }
+        }
+        self.run(tx, &askers, commands).await?;
+        for (record, reason) in unreadable {
+            dead_letter::set_aside(tx, record, &reason)?;
+            self.set_aside(tx, record, &reason).await?;
+        }
+        Ok(())
     }
 
     /// The saga must not wait for ever: a person has to look.

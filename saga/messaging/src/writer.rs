@@ -32,7 +32,7 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 
 /// Does requests, many in one transaction.
 pub trait Writer: Send + 'static {
-    type Request: Clone + Send + 'static;
+    type Request: Send + 'static;
     type Response: Send + 'static;
 
     /// Does all requests, in order, within the transaction; one response for each. An error rolls
@@ -49,7 +49,7 @@ pub trait Writer: Send + 'static {
 
 /// Where requests are handed in. Cheap to clone.
 pub struct Writes<W: Writer> {
-    sender: mpsc::Sender<Waiting<W>>,
+    sender: mpsc::Sender<(W::Request, Answer<W>)>,
     ready: watch::Receiver<bool>,
 }
 
@@ -68,9 +68,40 @@ pub enum NotWritten {
     Failed(String),
 }
 
-pub(crate) struct Waiting<W: Writer> {
-    request: W::Request,
-    answer: oneshot::Sender<Result<W::Response, NotWritten>>,
+type Answer<W> = oneshot::Sender<Result<<W as Writer>::Response, NotWritten>>;
+
+/// Requests that wait, and in the same order who waits for them.
+struct Waiting<W: Writer> {
+    requests: Vec<W::Request>,
+    answers: Vec<Answer<W>>,
+}
+
+impl<W: Writer> Waiting<W> {
+    fn of((request, answer): (W::Request, Answer<W>)) -> Self {
+        Waiting { requests: vec![request], answers: vec![answer] }
+    }
+
+    fn push(&mut self, (request, answer): (W::Request, Answer<W>)) {
+        self.requests.push(request);
+        self.answers.push(answer);
+    }
+
+    fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Keeps the first half.
+    fn split_off_half(&mut self) -> Self {
+        let half = self.len() / 2;
+        Waiting { requests: self.requests.split_off(half), answers: self.answers.split_off(half) }
+    }
+
+    fn tell(self, why: &NotWritten) {
+        for answer in self.answers {
+            // Who does not wait any more can ask again.
+            answer.send(Err(why.clone())).ok();
+        }
+    }
 }
 
 impl<W: Writer> Writes<W> {
@@ -83,7 +114,7 @@ impl<W: Writer> Writes<W> {
     /// Returns when the request is durable, or was not done.
     pub async fn write(&self, request: W::Request) -> Result<W::Response, NotWritten> {
         let (answer, response) = oneshot::channel();
-        self.sender.try_send(Waiting { request, answer }).map_err(|refused| match refused {
+        self.sender.try_send((request, answer)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => NotWritten::Busy,
             mpsc::error::TrySendError::Closed(_) => NotWritten::Stopping,
         })?;
@@ -105,7 +136,7 @@ impl<W: Writer> std::fmt::Debug for Writes<W> {
 
 /// The working end of [`Writes`].
 pub(crate) struct Requests<W: Writer> {
-    receiver: mpsc::Receiver<Waiting<W>>,
+    receiver: mpsc::Receiver<(W::Request, Answer<W>)>,
     ready: watch::Sender<bool>,
 }
 
@@ -148,10 +179,9 @@ impl<W: Writer> Work<W> {
         let shutdown = self.messaging.shutdown.clone();
         let mut pace = Pace::new(Instant::now());
         loop {
-            let mut waiting = Vec::new();
-            tokio::select! {
+            let mut waiting = tokio::select! {
                 received = timeout(IDLE_AFTER, requests.recv()) => match received {
-                    Ok(Some(first)) => waiting.push(first),
+                    Ok(Some(first)) => Waiting::of(first),
                     Ok(None) => break,
                     Err(_) => {
                         self.idle().await;
@@ -159,7 +189,7 @@ impl<W: Writer> Work<W> {
                     }
                 },
                 () = shutdown.cancelled() => break,
-            }
+            };
             let gap = pace.gap(Instant::now());
             // A timer takes a millisecond even when there is nothing to wait for.
             if !gap.is_zero() {
@@ -178,14 +208,14 @@ impl<W: Writer> Work<W> {
         Ok(())
     }
 
-    async fn write(&mut self, waiting: Vec<Waiting<W>>) {
+    async fn write(&mut self, waiting: Waiting<W>) {
         // Parts still to do, the first one last.
         let mut parts = vec![waiting];
         let mut tries = 0;
         while let Some(mut part) = parts.pop() {
-            let failure = match self.transaction(&part).await {
+            let failure = match self.transaction(&part.requests).await {
                 Ok(responses) => {
-                    for (Waiting { answer, .. }, response) in part.into_iter().zip(responses) {
+                    for (answer, response) in part.answers.into_iter().zip(responses) {
                         // Who does not wait any more can ask again.
                         answer.send(Ok(response)).ok();
                     }
@@ -198,13 +228,13 @@ impl<W: Writer> Work<W> {
             warn!(lane = self.lane_name, error = why, requests = part.len(), "not written");
             match failure.verdict_after(tries) {
                 Verdict::Culprit if part.len() > 1 => {
-                    let second = part.split_off(part.len() / 2);
+                    let second = part.split_off_half();
                     parts.extend([second, part]);
                     tries = 0;
                     continue;
                 }
                 Verdict::Culprit => {
-                    tell(part, &NotWritten::Failed(why));
+                    part.tell(&NotWritten::Failed(why));
                     tries = 0;
                     continue;
                 }
@@ -212,7 +242,7 @@ impl<W: Writer> Work<W> {
                 Verdict::Again | Verdict::Later => {}
             }
             if tries >= TRIES_MAX {
-                tell(part, &NotWritten::Unavailable(why));
+                part.tell(&NotWritten::Unavailable(why));
                 continue;
             }
             parts.push(part);
@@ -221,12 +251,10 @@ impl<W: Writer> Work<W> {
         }
     }
 
-    async fn transaction(&mut self, part: &[Waiting<W>]) -> Result<Vec<W::Response>, Error> {
-        let requests: Vec<W::Request> =
-            part.iter().map(|waiting| waiting.request.clone()).collect();
+    async fn transaction(&mut self, requests: &[W::Request]) -> Result<Vec<W::Response>, Error> {
         let writer = &mut self.writer;
         let written = self.hold.transaction(async |tx| {
-            let responses = writer.write(tx, &requests).await?;
+            let responses = writer.write(tx, requests).await?;
             let (asked, answered) = (requests.len(), responses.len());
             if asked == answered {
                 Ok(responses)
@@ -243,12 +271,5 @@ impl<W: Writer> Work<W> {
         if let Err(failure) = self.hold.idle().await {
             debug!(lane = self.lane_name, error = chain(&failure), "waiting for the lane");
         }
-    }
-}
-
-fn tell<W: Writer>(part: Vec<Waiting<W>>, why: &NotWritten) {
-    for Waiting { answer, .. } in part {
-        // Who does not wait any more can ask again.
-        answer.send(Err(why.clone())).ok();
     }
 }
