@@ -1,10 +1,14 @@
-//! Sagas, their journal and their clocks in the database. One statement for a whole batch.
+//! Sagas, their journal and their clocks in the database. One statement for a whole batch: arrays
+//! are unnested in the select list, where they stream; in a FROM they would be stored first.
 
 use std::collections::HashSet;
 
 use messaging::{Error, Stopwatch, Tx};
 use saga_core::{Cause, Entry, Instance};
-use sqlx::{FromRow, PgPool, query, query_as, query_scalar};
+use sqlx::{
+    FromRow, PgPool, Postgres, Row as _, postgres::PgArguments, query, query::Query, query_as,
+    query_scalar,
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -208,6 +212,40 @@ impl<'a> Written<'a> {
     }
 }
 
+/// What [`Written::bind`] binds, in a select list.
+macro_rules! written {
+    () => {
+        "unnest($1::uuid[]) AS id, unnest($2::bigint[]) AS revision, \
+         unnest($3::text[]) AS instance, unnest($4::text[]) AS status, \
+         unnest($5::text[]) AS waits_for, unnest($6::text[]) AS cause_step, \
+         unnest($7::text[]) AS cause, unnest($8::text[]) AS stuck_step, \
+         unnest($9::text[]) AS stuck_reason, unnest($10::text[]) AS clock, \
+         unnest($11::timestamptz[]) AS wake_at, unnest($12::bool[]) AS ended"
+    };
+}
+
+impl Written<'_> {
+    /// As $1 to $12 of a statement.
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Postgres, PgArguments>,
+    ) -> Query<'q, Postgres, PgArguments> {
+        query
+            .bind(&self.ids)
+            .bind(&self.revisions)
+            .bind(&self.instances)
+            .bind(&self.statuses)
+            .bind(&self.waits_for)
+            .bind(&self.cause_steps)
+            .bind(&self.causes)
+            .bind(&self.stuck_steps)
+            .bind(&self.stuck_reasons)
+            .bind(&self.clocks)
+            .bind(&self.wake_ats)
+            .bind(&self.ended)
+    }
+}
+
 /// Inserts sagas that begin; returns the ids of those that the same event did not begin before.
 pub(crate) async fn insert(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<HashSet<Uuid>, Error> {
     let written = Written::of(rows)?;
@@ -215,45 +253,29 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<HashSet<Uui
         rows.iter().map(|row| row.instance.version.saga.as_str()).collect();
     let versions: Vec<&str> = rows.iter().map(|row| row.instance.version.hash.as_str()).collect();
     let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
-    let inserted: Vec<Uuid> = query_scalar(
+    let insert = query(concat!(
         "INSERT INTO saga (id, revision, instance, status, waits_for, cause_step, cause,
             stuck_step, stuck_reason, clock, wake_at, ended_at, definition, version, key)
          SELECT id, revision, instance, status, waits_for, cause_step, cause,
             stuck_step, stuck_reason, clock, wake_at, CASE WHEN ended THEN now() END,
             definition, version, key
-         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::bool[],
-            $13::text[], $14::text[], $15::text[])
-            AS row (id, revision, instance, status, waits_for, cause_step, cause,
-                stuck_step, stuck_reason, clock, wake_at, ended, definition, version, key)
+         FROM (SELECT ",
+        written!(),
+        ", unnest($13::text[]) AS definition, unnest($14::text[]) AS version,
+            unnest($15::text[]) AS key) AS row
          ON CONFLICT ON CONSTRAINT saga_once DO NOTHING
          RETURNING id",
-    )
-    .bind(&written.ids)
-    .bind(&written.revisions)
-    .bind(&written.instances)
-    .bind(&written.statuses)
-    .bind(&written.waits_for)
-    .bind(&written.cause_steps)
-    .bind(&written.causes)
-    .bind(&written.stuck_steps)
-    .bind(&written.stuck_reasons)
-    .bind(&written.clocks)
-    .bind(&written.wake_ats)
-    .bind(&written.ended)
-    .bind(&definitions)
-    .bind(&versions)
-    .bind(&keys)
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(inserted.into_iter().collect())
+    ));
+    let insert = written.bind(insert).bind(&definitions).bind(&versions).bind(&keys);
+    let inserted = insert.fetch_all(&mut **tx).await?;
+    Ok(inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 /// Writes sagas over the revision they were loaded at.
 pub(crate) async fn update(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<(), Error> {
     let written = Written::of(rows)?;
     let loaded: Vec<i64> = rows.iter().map(|row| row.loaded_revision.cast_signed()).collect();
-    let updated = query(
+    let update = query(concat!(
         "UPDATE saga
          SET revision = row.revision, instance = row.instance, status = row.status,
              waits_for = row.waits_for, cause_step = row.cause_step, cause = row.cause,
@@ -262,28 +284,12 @@ pub(crate) async fn update(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<(), Error> 
              -- To be looked at, or asked again, is not to move.
              moved_at = CASE WHEN row.revision > row.loaded THEN now() ELSE saga.moved_at END,
              ended_at = CASE WHEN row.ended THEN now() END
-         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::bool[],
-            $13::bigint[])
-            AS row (id, revision, instance, status, waits_for, cause_step, cause,
-                stuck_step, stuck_reason, clock, wake_at, ended, loaded)
+         FROM (SELECT ",
+        written!(),
+        ", unnest($13::bigint[]) AS loaded) AS row
          WHERE saga.id = row.id AND saga.revision = row.loaded",
-    )
-    .bind(&written.ids)
-    .bind(&written.revisions)
-    .bind(&written.instances)
-    .bind(&written.statuses)
-    .bind(&written.waits_for)
-    .bind(&written.cause_steps)
-    .bind(&written.causes)
-    .bind(&written.stuck_steps)
-    .bind(&written.stuck_reasons)
-    .bind(&written.clocks)
-    .bind(&written.wake_ats)
-    .bind(&written.ended)
-    .bind(&loaded)
-    .execute(&mut **tx)
-    .await?;
+    ));
+    let updated = written.bind(update).bind(&loaded).execute(&mut **tx).await?;
     if updated.rows_affected() == rows.len() as u64 { Ok(()) } else { Err(Error::Conflict) }
 }
 
@@ -306,9 +312,10 @@ pub(crate) async fn journal(tx: &mut Tx<'_>, lines: &[Line]) -> Result<(), Error
     query(
         "INSERT INTO saga_journal (saga_id, revision, happened, step, direction, attempt,
             outcome, payload, verb, actor, reason, sent, stopwatch)
-         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[],
-            $6::int[], $7::text[], $8::bytea[], $9::text[], $10::text[], $11::text[],
-            $12::text[], $13::text[])",
+         SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
+            unnest($5::text[]), unnest($6::int[]), unnest($7::text[]), unnest($8::bytea[]),
+            unnest($9::text[]), unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
+            unnest($13::text[])",
     )
     .bind(&saga_ids)
     .bind(&revisions)

@@ -152,8 +152,9 @@ async fn insert(tx: &mut Tx<'_>, new: &[&Changed]) -> Result<(), Error> {
         "INSERT INTO inbox_command
             (saga_id, step, stands, attempt, reply, payload, reason,
              key, command, definition, direction)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[],
-            $6::bytea[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])",
+         SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::int[]),
+            unnest($5::text[]), unnest($6::bytea[]), unnest($7::text[]), unnest($8::text[]),
+            unnest($9::text[]), unnest($10::text[]), unnest($11::text[])",
     )
     .bind(&columns.saga_ids)
     .bind(&columns.steps)

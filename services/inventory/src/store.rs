@@ -109,7 +109,7 @@ async fn insert_reservations(
     }
     query(
         "INSERT INTO reservation (order_id, status, lines)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[])",
+         SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::jsonb[])",
     )
     .bind(new.iter().map(|(order_id, _)| **order_id).collect::<Vec<_>>())
     .bind(new.iter().map(|(_, reservation)| reservation.now.label()).collect::<Vec<_>>())
@@ -128,7 +128,7 @@ async fn update_reservations(
     }
     query(
         "UPDATE reservation SET status = row.status, moved_at = now()
-         FROM unnest($1::uuid[], $2::text[]) AS row (order_id, status)
+         FROM (SELECT unnest($1::uuid[]) AS order_id, unnest($2::text[]) AS status) AS row
          WHERE reservation.order_id = row.order_id",
     )
     .bind(known.iter().map(|(order_id, _)| **order_id).collect::<Vec<_>>())

@@ -1,4 +1,5 @@
-//! The SQL of orders. A batch is read and written by one statement each.
+//! The SQL of orders. A batch is read and written by one statement each; its arrays are unnested in
+//! the select list, where they stream.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -99,9 +100,10 @@ pub(crate) async fn insert(
         r#"WITH placed AS (
                INSERT INTO "order" (id, request_id, request_hash, customer_id, payment_method,
                    currency, total_minor, lines, piece_count, placed_at)
-               SELECT new.*
-               FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::text[],
-                   $6::text[], $7::bigint[], $8::jsonb[], $9::bigint[], $10::timestamptz[]) AS new
+               SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bytea[]),
+                   unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
+                   unnest($7::bigint[]), unnest($8::jsonb[]), unnest($9::bigint[]),
+                   unnest($10::timestamptz[])
                ON CONFLICT (request_id) DO NOTHING
                RETURNING id
            )
@@ -195,8 +197,10 @@ pub(crate) async fn save(connection: &mut PgConnection, changes: &[Change]) -> R
         r#"WITH decided AS (DELETE FROM order_undecided WHERE order_id = ANY($5))
            UPDATE "order" AS o
            SET status = change.status, reason = change.reason, decided_at = change.decided_at
-           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[])
-               AS change (id, status, reason, decided_at)
+           FROM (
+               SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS status,
+                   unnest($3::text[]) AS reason, unnest($4::timestamptz[]) AS decided_at
+           ) AS change
            WHERE o.id = change.id"#,
     )
     .bind(&ids)

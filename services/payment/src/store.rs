@@ -53,12 +53,9 @@ async fn insert(connection: &mut PgConnection, new: &[&Payment]) -> sqlx::Result
     query(
         "INSERT INTO payment (order_id, amount_minor, currency, method,
             status, authorization_number, reason, next_try_at)
-         SELECT order_id, amount_minor, currency, method,
-            status, authorization_number, reason, now() + pause_ms * interval '1 ms'
-         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[],
-            $5::text[], $6::text[], $7::text[], $8::bigint[])
-            AS row (order_id, amount_minor, currency, method,
-                status, authorization_number, reason, pause_ms)",
+         SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
+            unnest($5::text[]), unnest($6::text[]), unnest($7::text[]),
+            now() + unnest($8::bigint[]) * interval '1 ms'",
     )
     .bind(column(new, |payment| payment.charge.order_id))
     .bind(column(new, |payment| payment.charge.amount_minor))
@@ -87,10 +84,13 @@ async fn update(connection: &mut PgConnection, changed: &[&Payment]) -> sqlx::Re
              moved_at = CASE WHEN payment.status = row.status THEN payment.moved_at
                 ELSE now() END,
              status = row.status
-         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::text[], $8::int[], $9::bigint[], $10::bool[])
-            AS row (order_id, amount_minor, currency, method, status, authorization_number,
-                reason, try_count, pause_ms, keeps_call)
+         FROM (
+            SELECT unnest($1::uuid[]) AS order_id, unnest($2::bigint[]) AS amount_minor,
+                unnest($3::text[]) AS currency, unnest($4::text[]) AS method,
+                unnest($5::text[]) AS status, unnest($6::text[]) AS authorization_number,
+                unnest($7::text[]) AS reason, unnest($8::int[]) AS try_count,
+                unnest($9::bigint[]) AS pause_ms, unnest($10::bool[]) AS keeps_call
+         ) AS row
          WHERE payment.order_id = row.order_id",
     )
     .bind(column(changed, |payment| payment.charge.order_id))
