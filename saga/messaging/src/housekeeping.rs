@@ -35,7 +35,6 @@ pub(crate) async fn run(messaging: &Messaging) -> Result<(), Error> {
             _ = ticks.tick() => {}
             () = messaging.shutdown.cancelled() => return Ok(()),
         }
-        messaging.relay.check()?;
         if let Err(error) = round(messaging, &mut behind).await {
             warn!(error = chain(&error), "housekeeping");
         }

@@ -53,7 +53,9 @@ impl Relay {
     ) -> Result<Self, Error> {
         let producer = kafka
             .client(client_id)
-            .set("enable.idempotence", "true")
+            // What the broker has twice has its effect once, by the inbox. The client's own idempotence
+            // would add fatal errors, and a busy wait behind every request: see decision 0008.
+            .set("enable.idempotence", "false")
             .set("acks", "all")
             // A record that is given up leaves a hole in its key's order: none is ever given up.
             .set("message.timeout.ms", "0")
@@ -62,7 +64,8 @@ impl Relay {
             .set("queue.buffering.max.kbytes", KIBIBYTES_IN_FLIGHT_MAX)
             // Lingering adds itself to each of the nine hops of an order; batches come from commits.
             .set("linger.ms", "0")
-            // While one request is under way the next one gathers what comes: few large requests
+            // One request at a time: one that is sent again does not fall behind a later one, so each
+            // key keeps its order. And the next gathers what comes meanwhile: few large requests
             // under load, no wait without.
             .set("max.in.flight.requests.per.connection", "1")
             .set("message.max.bytes", RECORD_LIMIT)
@@ -117,14 +120,6 @@ impl Relay {
         }
     }
 
-    /// Fails when the producer has given up for good. A new one takes a new process.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        match self.producer.client().fatal_error() {
-            None => Ok(()),
-            Some((code, why)) => Err(Error::Other(format!("the producer gave up: {code}: {why}"))),
-        }
-    }
-
     /// Waits until everything is acknowledged, or for `patience`.
     pub fn flush(&self, patience: Duration) {
         if let Err(error) = self.producer.flush(patience) {
@@ -134,10 +129,10 @@ impl Relay {
 }
 
 fn headers(row: &Row) -> OwnedHeaders {
-    let empty = OwnedHeaders::new_with_capacity(row.headers.len());
-    row.headers.iter().fold(empty, |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value.as_bytes()) })
-    })
+    let empty = OwnedHeaders::new_with_capacity(row.headers.count());
+    row.headers
+        .iter()
+        .fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
 
 impl std::fmt::Debug for Relay {

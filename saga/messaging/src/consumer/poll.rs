@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::{
     Handler, Membership, Record,
     batch::{Batches, Fate},
-    pace::Pace,
+    pace::{Fetching, Pace},
     subscription::Subscription,
 };
 use crate::{Error, Verdict, start::Messaging};
@@ -30,8 +30,7 @@ pub(super) fn run<H: Handler>(
     while lane.runtime.block_on(lane.batches.claim())? {
         let group = &membership.group;
         info!(lane = membership.name, messaging.consumer.group.name = group, "listening");
-        let subscription = Subscription::new(&messaging.options.kafka, membership)?;
-        match lane.run(subscription) {
+        match lane.run() {
             Err(error) if error.verdict() == Verdict::Stop => {
                 warn!(lane = membership.name, "another process has the lane, waiting for it");
                 lane.batches.let_go();
@@ -59,10 +58,20 @@ struct Loop<'a, H> {
 
 impl<H: Handler> Loop<'_, H> {
     /// Until the process stops, or the lane has a new owner: that is an error.
-    fn run(&mut self, mut subscription: Subscription) -> Result<(), Error> {
+    fn run(&mut self) -> Result<(), Error> {
         let mut pace = Pace::new(Instant::now());
+        let mut subscription = self.subscribe(pace.fetching())?;
         while !self.messaging.shutdown.is_cancelled() {
+            if subscription.fetching() != pace.fetching() && subscription.is_well() {
+                // The client library does not change this while it runs. The member comes back under
+                // its name, so the group stays as it is; what was fetched and not handled comes again.
+                drop(subscription);
+                subscription = self.subscribe(pace.fetching())?;
+                let (lane, fetching) = (&self.membership.name, pace.fetching());
+                info!(lane, ?fetching, "records are fetched in another way");
+            }
             let Some(first) = subscription.poll(POLL_PATIENCE)? else {
+                pace.look(Instant::now());
                 self.runtime.block_on(self.batches.idle())?;
                 continue;
             };
@@ -77,6 +86,10 @@ impl<H: Handler> Loop<'_, H> {
         self.runtime.block_on(self.batches.close());
         info!(lane = self.membership.name, "stopped");
         Ok(())
+    }
+
+    fn subscribe(&self, fetching: Fetching) -> Result<Subscription, Error> {
+        Subscription::new(&self.messaging.options.kafka, self.membership, fetching)
     }
 
     fn drain(&self, first: Record, subscription: &mut Subscription) -> Result<Vec<Record>, Error> {

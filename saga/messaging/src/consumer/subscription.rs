@@ -11,13 +11,17 @@ use rdkafka::{
     ClientContext, Message as _, TopicPartitionList,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::KafkaError,
-    message::{BorrowedHeaders, BorrowedMessage, Headers},
+    message::{BorrowedHeaders, BorrowedMessage, Headers as _},
 };
 use time::OffsetDateTime;
 use tracing::{debug, info, warn};
 
-use super::{Membership, RawHeaders, Record};
-use crate::{Envelope, Error, message::BadHeaders, start::Kafka};
+use super::{Membership, Record, pace::Fetching};
+use crate::{
+    Envelope, Error,
+    message::{BadHeaders, Headers},
+    start::Kafka,
+};
 
 pub(super) struct Subscription {
     consumer: BaseConsumer<Rebalances>,
@@ -27,10 +31,21 @@ pub(super) struct Subscription {
     /// Records that came although only the group was to be served.
     carried: VecDeque<Record>,
     topics: HashMap<String, Arc<str>>,
+    fetching: Fetching,
+    /// Whether the broker answers, as far as is known.
+    is_well: bool,
 }
 
 impl Subscription {
-    pub(super) fn new(kafka: &Kafka, membership: &Membership) -> Result<Self, Error> {
+    pub(super) fn new(
+        kafka: &Kafka,
+        membership: &Membership,
+        fetching: Fetching,
+    ) -> Result<Self, Error> {
+        let (fetch_bytes, fetch_wait_ms) = match fetching {
+            Fetching::AtOnce => ("1", "500"),
+            Fetching::Gathered => ("65536", "5"),
+        };
         let consumer: BaseConsumer<Rebalances> = kafka
             .client(&membership.name)
             .set("group.id", &membership.group)
@@ -46,6 +61,8 @@ impl Subscription {
             .set("enable.auto.offset.store", "false")
             .set("check.crcs", "true")
             .set("topic.metadata.refresh.interval.ms", "5000")
+            .set("fetch.min.bytes", fetch_bytes)
+            .set("fetch.wait.max.ms", fetch_wait_ms)
             .set("queued.max.messages.kbytes", "8192")
             // While a transaction runs and so many records of a partition wait, no more are fetched:
             // the next fetch brings all that came. Requests are what costs, not records.
@@ -64,7 +81,18 @@ impl Subscription {
             paused: false,
             carried: VecDeque::new(),
             topics: HashMap::new(),
+            fetching,
+            is_well: true,
         })
+    }
+
+    pub(super) fn fetching(&self) -> Fetching {
+        self.fetching
+    }
+
+    /// Not while the broker is away: to leave would take long then.
+    pub(super) fn is_well(&self) -> bool {
+        self.is_well
     }
 
     /// The next record, if one comes in time. Fails when the group has another member of our name.
@@ -104,6 +132,7 @@ impl Subscription {
         match self.consumer.poll(patience) {
             None => Ok(None),
             Some(Ok(message)) => {
+                self.is_well = true;
                 let topic = name_within(&self.namespace, message.topic(), &mut self.topics);
                 Ok(Some(read(&message, topic)))
             }
@@ -114,6 +143,7 @@ impl Subscription {
             Some(Err(error)) => {
                 // A topic that is missing is made again by the housekeeping.
                 warn!(lane = self.lane, %error, "polling");
+                self.is_well = false;
                 Ok(None)
             }
         }
@@ -145,11 +175,13 @@ fn name_within(namespace: &str, topic: &str, known: &mut HashMap<String, Arc<str
 }
 
 fn read(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Record {
-    let raw_key = message.key().unwrap_or_default().to_vec();
-    let key = String::from_utf8_lossy(&raw_key).into_owned();
-    let (envelope, raw_headers) = match message.headers() {
-        Some(headers) => read_headers(&key, headers),
-        None => (Err(BadHeaders::Missing("ce_id")), RawHeaders::default()),
+    let key = message.key().unwrap_or_default();
+    let (envelope, headers) = match message.headers().map(as_they_came) {
+        None => (Err(BadHeaders::Missing("ce_id")), Headers::default()),
+        Some(None) => (Err(BadHeaders::Name), Headers::default()),
+        Some(Some(headers)) => {
+            (Envelope::from_headers(&String::from_utf8_lossy(key), &headers), headers)
+        }
     };
     Record {
         topic,
@@ -158,25 +190,21 @@ fn read(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Record {
         envelope,
         payload: message.payload().unwrap_or_default().to_vec(),
         received_at: OffsetDateTime::now_utc(),
-        raw_key,
-        raw_headers,
+        key: key.to_vec(),
+        headers,
     }
 }
 
-fn read_headers(
-    key: &str,
-    headers: &BorrowedHeaders,
-) -> (Result<Envelope, BadHeaders>, RawHeaders) {
+/// Nothing when one has a name that is not UTF-8: the client library panics at it.
+fn as_they_came(borrowed: &BorrowedHeaders) -> Option<Headers> {
     let read = || {
-        let mut raw = RawHeaders::default();
-        for header in headers.iter() {
-            raw.add(header.key, header.value.unwrap_or_default());
+        let mut headers = Headers::with_room();
+        for header in borrowed.iter() {
+            headers.add(header.key, header.value.unwrap_or_default());
         }
-        (Envelope::from_headers(key, headers), raw)
+        headers
     };
-    // The client library panics at a header whose name is not UTF-8.
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| (Err(BadHeaders::Name), RawHeaders::default()))
+    catch_unwind(AssertUnwindSafe(read)).ok()
 }
 
 /// Tells which partitions come and go.

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::{LONGEST_GAP, Pace, WINDOW};
+use super::{Fetching, LONGEST_GAP, Pace, WINDOW, WINDOWS_BEFORE_SWITCH};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -24,11 +24,11 @@ fn nothing_waits_when_there_is_little_to_do() {
 
 #[test]
 fn the_more_comes_the_longer_the_gap() {
-    let (pace, now) = after(10, MILLI * 10);
+    let (pace, now) = after(20, MILLI * 10);
     assert_eq!(pace.gap(now), MILLI * 5);
     assert_eq!(pace.gap(now + MILLI), MILLI * 4);
     assert_eq!(pace.gap(now + MILLI * 6), Duration::ZERO);
-    let (pace, now) = after(20, MILLI * 10);
+    let (pace, now) = after(40, MILLI * 10);
     assert_eq!(pace.gap(now), MILLI * 10);
 }
 
@@ -44,4 +44,37 @@ fn a_lane_that_was_silent_is_not_busy() {
     let later = now + WINDOW * 10;
     pace.starts(later, 500);
     assert_eq!(pace.gap(later), Duration::ZERO);
+}
+
+#[test]
+fn records_are_gathered_once_it_is_busy_for_a_while_and_until_it_is_not() {
+    let mut now = Instant::now();
+    let mut pace = Pace::new(now);
+    let mut windows = |pace: &mut Pace, count: u32, record_count: usize| {
+        for _ in 0..count {
+            now += WINDOW;
+            pace.starts(now, record_count);
+        }
+        pace.fetching()
+    };
+    let nearly = WINDOWS_BEFORE_SWITCH - 1;
+    assert_eq!(windows(&mut pace, nearly, 1_000), Fetching::AtOnce);
+    assert_eq!(windows(&mut pace, 1, 1), Fetching::AtOnce);
+    assert_eq!(windows(&mut pace, nearly, 1_000), Fetching::AtOnce, "it was quiet in between");
+    assert_eq!(windows(&mut pace, 1, 1_000), Fetching::Gathered);
+    // Neither busy nor idle: it stays.
+    assert_eq!(windows(&mut pace, 100, 100), Fetching::Gathered);
+    assert_eq!(windows(&mut pace, nearly, 1), Fetching::Gathered);
+    assert_eq!(windows(&mut pace, 1, 1), Fetching::AtOnce);
+}
+
+#[test]
+fn silence_ends_the_gathering() {
+    let (mut pace, mut now) = after(100, MILLI * 10);
+    pace.fetching = Fetching::Gathered;
+    for _ in 0..WINDOWS_BEFORE_SWITCH + 1 {
+        now += WINDOW;
+        pace.look(now);
+    }
+    assert_eq!(pace.fetching(), Fetching::AtOnce);
 }
