@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// Share of orders whose card is declined
     #[arg(long, default_value = "0%", value_name = "PERCENT", value_parser = units::percent)]
     decline: f64,
-    /// Most orders that may be open, which is sent and not ended [default: 2000, or 20000 of --rate]
+    /// Most orders that may be open, which is sent and not ended [default: 4000, or 20000 of --rate]
     #[arg(long, value_name = "ORDERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     in_flight: Option<u32>,
     /// Connections to the order service
@@ -125,7 +125,7 @@ fn expected_orders(args: &Args) -> u64 {
     f64::from(rate).mul_add(seconds, f64::from(open_max(args))) as u64
 }
 
-const OPEN_MAX_SATURATING: u32 = 2_000;
+const OPEN_MAX_SATURATING: u32 = 4_000;
 const OPEN_MAX_PACED: u32 = 20_000;
 const EXPECTED_RATE_MAX: u32 = 20_000;
 /// Summaries read every order there is.

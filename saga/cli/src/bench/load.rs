@@ -51,6 +51,11 @@ pub(super) async fn run(
         (0..connections).map(|_| clients::channel(address)).collect();
     let channels = channels?;
     let places = Arc::new(Semaphore::new(load.open_max));
+    let unanswered_max = match load.pace {
+        Pace::Rate(_) => Semaphore::MAX_PERMITS,
+        Pace::Saturating => UNANSWERED_MAX,
+    };
+    let unanswered = Arc::new(Semaphore::new(unanswered_max));
     let requests = TaskTracker::new();
     let begun_at = Instant::now();
 
@@ -59,12 +64,12 @@ pub(super) async fn run(
             Pace::Rate(rate) => begun_at + Duration::from_secs_f64(number as f64 / f64::from(rate)),
             Pace::Saturating => Instant::now(),
         };
-        let place = tokio::select! {
-            place = place_at(due_at, &places) => place,
+        let permits = tokio::select! {
+            permits = permits_at(due_at, &places, &unanswered) => permits,
             () = tokio::time::sleep_until(load.ends_at) => break,
             () = stop.cancelled() => break,
         };
-        let Some(place) = place else { break };
+        let Some((place, asking)) = permits else { break };
         let intended_at = match load.pace {
             Pace::Rate(_) => due_at,
             Pace::Saturating => Instant::now(),
@@ -74,19 +79,31 @@ pub(super) async fn run(
         }
         let order = load.order(number);
         let client = OrderServiceClient::new(channel.clone());
-        requests.spawn(send(order, client, intended_at, place, Arc::clone(ledger)));
+        let sent = send(order, client, intended_at, place, Arc::clone(ledger));
+        requests.spawn(async move {
+            sent.await;
+            drop(asking);
+        });
     }
     requests.close();
     requests.wait().await;
     Ok(())
 }
 
-async fn place_at(due_at: Instant, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+/// Requests without an answer while saturating: more would be turned away when all begin at once.
+const UNANSWERED_MAX: usize = 1_000;
+
+async fn permits_at(
+    due_at: Instant,
+    places: &Arc<Semaphore>,
+    unanswered: &Arc<Semaphore>,
+) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
     // A timer takes a millisecond even when the time has come.
     if due_at > Instant::now() {
         tokio::time::sleep_until(due_at).await;
     }
-    Arc::clone(places).acquire_owned().await.ok()
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    Some((place, Arc::clone(unanswered).acquire_owned().await.ok()?))
 }
 
 async fn send(
