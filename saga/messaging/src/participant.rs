@@ -70,7 +70,8 @@ pub(crate) struct Commands<P> {
     horizon: Duration,
 }
 
-/// Whose command it is; the commands of a batch stand beside them, in the same order.
+/// Whose command it is; the commands themselves stand beside them, so that they can be handed on as
+/// a slice.
 struct Asker<'a> {
     record: &'a Record,
     envelope: &'a Envelope,
@@ -97,28 +98,40 @@ impl<P: Participant> Commands<P> {
         }
     }
 
+    /// `commands` are those of the records that could be read, in the order of `asked`.
     async fn run(
         &mut self,
         tx: &mut Tx<'_>,
-        askers: &[Asker<'_>],
+        asked: Vec<Result<Asker<'_>, Unreadable<'_>>>,
         commands: Vec<P::Command>,
     ) -> Result<(), Error> {
         let started_at = OffsetDateTime::now_utc();
-        let stored = inbox::held(tx, askers.iter().map(|asker| asker.saga.saga_id)).await?;
+        let askers = || asked.iter().filter_map(|asked| asked.as_ref().ok());
+        let stored = inbox::held(tx, askers().map(|asker| asker.saga.saga_id)).await?;
         let mut steps = Steps { stored: &stored, now: HashMap::new() };
 
         let mut state = self.participant.load(tx, &commands).await?;
         let mut answers = Vec::with_capacity(commands.len());
-        for (asker, command) in askers.iter().zip(commands) {
+        for (asker, command) in askers().zip(commands) {
             answers.push(Self::answer(&mut steps, &mut state, asker, command));
         }
         self.participant.save(tx, state).await?;
         inbox::save(tx, &steps.changed()).await?;
 
         let finished_at = OffsetDateTime::now_utc();
-        for (Asker { record, envelope, saga }, answer) in askers.iter().zip(answers) {
-            let saga = SagaContext::clone(saga);
-            let reply = Message::reply(tx.source(), &envelope.key, saga, answer);
+        let mut answers = answers.into_iter();
+        // Also what cannot be read has its turn: the messages about one key keep their order.
+        for asked in asked {
+            let Asker { record, envelope, saga } = match asked {
+                Ok(asker) => asker,
+                Err((record, reason)) => {
+                    dead_letter::set_aside(tx, record, &reason)?;
+                    self.set_aside(tx, record, &reason).await?;
+                    continue;
+                }
+            };
+            let Some(answer) = answers.next() else { break };
+            let reply = Message::reply(tx.source(), &envelope.key, saga.clone(), answer);
             if let Some(mut reply) = reply.map(|reply| reply.caused_by(envelope)) {
                 let received_at = record.received_at;
                 reply.envelope.stopwatch = Some(Stopwatch { received_at, started_at, finished_at });
@@ -154,23 +167,16 @@ impl<P: Participant> Commands<P> {
 
 impl<P: Participant> Handler for Commands<P> {
     async fn handle(&mut self, tx: &mut Tx<'_>, batch: &[Record]) -> Result<(), Error> {
-        let (mut askers, mut commands) = (Vec::new(), Vec::new());
-        let mut unreadable: Vec<Unreadable<'_>> = Vec::new();
-        for record in batch {
-            match self.read(record) {
-                Ok((asker, command)) => {
-                    askers.push(asker);
-                    commands.push(command);
-                }
-                Err(reason) => unreadable.push((record, reason)),
+        let mut commands = Vec::with_capacity(batch.len());
+        let read = |record| match self.read(record) {
+            Ok((asker, command)) => {
+                commands.push(command);
+                Ok(asker)
             }
-        }
-        self.run(tx, &askers, commands).await?;
-        for (record, reason) in unreadable {
-            dead_letter::set_aside(tx, record, &reason)?;
-            self.set_aside(tx, record, &reason).await?;
-        }
-        Ok(())
+            Err(reason) => Err((record, reason)),
+        };
+        let asked = batch.iter().map(read).collect();
+        self.run(tx, asked, commands).await
     }
 
     /// The saga must not wait for ever: a person has to look.
