@@ -23,6 +23,12 @@ pub struct Common {
     #[arg(long, env = "SAGA_INSTANCE", default_value = "0", value_name = "NAME")]
     pub instance: String,
 
+    /// Days for which a service remembers what it answered. A saga that is stuck for longer cannot be
+    /// retried: its commands are set aside instead of being guessed at
+    #[arg(long, env = "SAGA_INBOX_DAYS", default_value_t = 7, value_name = "DAYS",
+          value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    pub inbox_days: u16,
+
     /// What to log: a level, or levels by module such as `info,messaging=debug`
     #[arg(long, env = "SAGA_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,

@@ -11,8 +11,6 @@ use crate::{
 
 /// How long topics keep their records. Postgres is the truth; topics are for replaying.
 const TOPIC_RETENTION: Duration = Duration::from_hours(7 * 24);
-/// How far back a message is known to have been handled or not.
-const INBOX_HORIZON: Duration = Duration::from_hours(7 * 24);
 /// How long published outbox rows are kept.
 const OUTBOX_RETENTION: Duration = Duration::from_hours(2);
 
@@ -36,7 +34,7 @@ impl Common {
                 retention: TOPIC_RETENTION,
             },
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-            inbox_horizon: INBOX_HORIZON,
+            inbox_horizon: Duration::from_hours(24 * u64::from(self.inbox_days)),
             outbox_retention: OUTBOX_RETENTION,
             observe: Some(trace_handled),
         }

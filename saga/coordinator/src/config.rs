@@ -28,6 +28,12 @@ pub struct Config {
     #[arg(long, env = "SAGA_RESEND_AFTER_MS", default_value_t = 5_000)]
     pub resend_after_ms: u64,
 
+    /// For so many days sagas that have ended can be looked up. Topics keep their records for 7: a
+    /// record that is read again has to find the saga that it began.
+    #[arg(long, env = "SAGA_KEEP_ENDED_DAYS", default_value_t = 30, value_name = "DAYS",
+          value_parser = clap::value_parser!(u16).range(8..=36_500))]
+    pub keep_ended_days: u16,
+
     /// Start although a saga is under way whose version is not registered. It waits, stuck.
     #[arg(long, env = "SAGA_ALLOW_UNREGISTERED")]
     pub allow_unregistered: bool,
@@ -39,5 +45,9 @@ pub struct Config {
 impl Config {
     pub(crate) fn resend_after(&self) -> Duration {
         Duration::from_millis(self.resend_after_ms)
+    }
+
+    pub(crate) fn keep_ended(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.keep_ended_days))
     }
 }

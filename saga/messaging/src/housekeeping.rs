@@ -48,6 +48,7 @@ async fn round(messaging: &Messaging, behind: &mut Behind) -> Result<(), Error> 
     let options = &messaging.options;
     let before = std::mem::replace(behind, lanes_behind(messaging).await?);
     rotate(&messaging.db, options).await?;
+    forget_culprits(messaging).await?;
     // Last what needs Kafka: the rest is looked after while it is away.
     topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
     for (lane, published_seq) in behind.iter() {
@@ -129,6 +130,15 @@ async fn alter(db: &PgPool, statement: String) -> Result<(), Error> {
 
 /// Of Postgres' error codes.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Failures of long ago count no more: the record is gone from its topic.
+async fn forget_culprits(messaging: &Messaging) -> Result<(), Error> {
+    query("DELETE FROM inbox_culprit WHERE failed_at < now() - make_interval(secs => $1)")
+        .bind(messaging.options.kafka.retention.as_secs_f64())
+        .execute(&messaging.db)
+        .await?;
+    Ok(())
+}
 
 async fn is_published(db: &PgPool, partition: &str) -> Result<bool, Error> {
     let statement = format!(

@@ -182,6 +182,12 @@ pub fn time_in(id: Uuid) -> Option<OffsetDateTime> {
     Some(at + time::Duration::nanoseconds(nanos.into()))
 }
 
+/// No id that is made at this time or later, to the millisecond, sorts before this one.
+pub fn first_id_at(at: OffsetDateTime) -> Uuid {
+    let millis = u128::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    Uuid::from_u128(millis << 80)
+}
+
 fn micros(at: OffsetDateTime) -> i128 {
     at.unix_timestamp_nanos() / 1_000
 }

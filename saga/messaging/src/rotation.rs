@@ -1,7 +1,8 @@
 //! Which time partitions there should be, and what they are called. Pure.
 
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
+
+use crate::message::first_id_at;
 
 /// A partition: its name and its bounds, as Postgres takes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +38,7 @@ impl By {
     fn bound(self, at: OffsetDateTime) -> String {
         match self {
             By::Hour => at.to_string(),
-            By::UuidDay => {
-                let millis = (at.unix_timestamp_nanos() / 1_000_000).unsigned_abs();
-                Uuid::from_u128(millis << 80).to_string()
-            }
+            By::UuidDay => first_id_at(at).to_string(),
         }
     }
 
