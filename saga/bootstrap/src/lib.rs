@@ -2,6 +2,7 @@
 //! the Postgres pool, the gRPC and HTTP server, and stopping.
 //! It knows no message of the shop and no saga.
 
+mod answering;
 pub mod config;
 mod flags;
 mod healthcheck;
@@ -14,6 +15,7 @@ mod stopping;
 pub mod telemetry;
 pub mod tracer;
 
+pub use answering::{spawned, time, timestamp};
 pub use flags::{Common, LogFormat};
 pub use postgres::{PostgresOptions, postgres};
 pub use problem::Problem;

@@ -3,6 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
+use messaging::writer::NotWritten;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -105,6 +106,30 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     }
     text
 }
+
+/// What `?` on a write meets. Whatever was not done may be sent again: requests have ids.
+impl From<NotWritten> for Problem {
+    fn from(why: NotWritten) -> Self {
+        match why {
+            NotWritten::Busy => Problem::Busy { retry_after: RETRY_AFTER_BUSY },
+            NotWritten::Stopping => Problem::Unavailable {
+                description: "this process is stopping; send the same request again".to_owned(),
+                retry_after: RETRY_AFTER_TROUBLE,
+            },
+            NotWritten::Unavailable(cause) => {
+                tracing::warn!(cause, "not written");
+                let description = "the database does not answer, so it is not known whether this \
+                                   was done; send the same request again";
+                let description = description.to_owned();
+                Problem::Unavailable { description, retry_after: RETRY_AFTER_TROUBLE }
+            }
+            NotWritten::Failed(_) => Problem::internal(why),
+        }
+    }
+}
+
+const RETRY_AFTER_BUSY: Duration = Duration::from_millis(200);
+const RETRY_AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
 /// What `?` on a query meets: a database that does not answer is worth another try, the rest broke.
 impl From<sqlx::Error> for Problem {

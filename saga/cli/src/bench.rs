@@ -47,8 +47,8 @@ pub(crate) struct Args {
     /// How long to load and measure, after the warm-up
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = units::duration)]
     duration: Duration,
-    /// How long to load before measuring begins
-    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = units::duration)]
+    /// How long to load before measuring begins; a fresh broker takes its time to compile itself
+    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = units::duration)]
     warmup: Duration,
     /// Share of orders whose card is declined
     #[arg(long, default_value = "0%", value_name = "PERCENT", value_parser = units::percent)]

@@ -2,8 +2,8 @@
 
 use std::{future::Future, sync::Arc};
 
-use bootstrap::{Problem, paging};
-use messaging::{Writes, writer::NotWritten};
+use bootstrap::{Problem, paging, spawned};
+use messaging::{Writes, message::first_id_at};
 use proto::saga::{self as pb, saga_service_server::SagaService};
 use saga_core::{Entry, Registry, Verb};
 use sqlx::PgPool;
@@ -186,7 +186,7 @@ impl Api {
             request_id: required("request_id", request_id)?,
         };
         let (id, request_id) = (wanted.id.clone(), wanted.request_id.clone());
-        let done = self.operator.write(Ask::Intervene(wanted)).await.map_err(not_written)?;
+        let done = self.operator.write(Ask::Intervene(wanted)).await.map_err(Problem::from)?;
         let db = self.db.clone();
         detached(async move {
             let saga_id = match done {
@@ -214,14 +214,10 @@ impl Api {
     }
 }
 
-/// Runs database work to its end, also when the caller goes away meanwhile.
 async fn detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<Response<T>, Status> {
-    match tokio::spawn(work).await {
-        Ok(result) => Ok(Response::new(result?)),
-        Err(error) => Err(Problem::internal(error).into()),
-    }
+    Ok(Response::new(spawned(work).await?))
 }
 
 fn required(field: &str, text: String) -> Result<String, Problem> {
@@ -242,6 +238,9 @@ fn unknown(id: &str) -> Problem {
     Problem::NotFound { resource_type: "saga", name: id.to_owned() }
 }
 
+/// In seconds.
+const QUIET_MAX: i64 = 100 * 366 * 24 * 3_600;
+
 fn filter(request: &pb::ListSagasRequest) -> Result<Filter, Problem> {
     let mut statuses = Vec::with_capacity(request.statuses.len());
     for status in &request.statuses {
@@ -255,25 +254,19 @@ fn filter(request: &pb::ListSagasRequest) -> Result<Filter, Problem> {
     if texts.iter().any(|text| text.len() > TEXT_MAX || text.contains('\0')) {
         return Err(Problem::invalid("filters", "must be short and without NUL characters"));
     }
+    let time = |field, at: Option<_>| at.map(|at| bootstrap::time(field, at)).transpose();
+    let quiet_for = request.quiet_for.map(|duration| duration.seconds);
+    if quiet_for.is_some_and(|seconds| !(0..=QUIET_MAX).contains(&seconds)) {
+        return Err(Problem::invalid("quiet_for", "must be from nothing to 100 years"));
+    }
     Ok(Filter {
         statuses,
         definition: request.definition.clone(),
         key: request.key.clone(),
         step: request.step.clone(),
         error: request.error.clone(),
-        started_after: request.started_after.map(|at| at.seconds),
-        started_before: request.started_before.map(|at| at.seconds),
-        quiet_for: request.quiet_for.map(|duration| duration.seconds),
+        started_after: time("started_after", request.started_after)?.map(first_id_at),
+        started_before: time("started_before", request.started_before)?.map(first_id_at),
+        quiet_for,
     })
-}
-
-fn not_written(error: NotWritten) -> Problem {
-    let retry_after = std::time::Duration::from_millis(200);
-    match error {
-        NotWritten::Busy => Problem::Busy { retry_after },
-        NotWritten::Stopping | NotWritten::Unavailable(_) => {
-            Problem::Unavailable { description: error.to_string(), retry_after }
-        }
-        NotWritten::Failed(_) => Problem::internal(error),
-    }
 }

@@ -38,9 +38,9 @@ pub(crate) struct Filter {
     pub(crate) key: String,
     pub(crate) step: String,
     pub(crate) error: String,
-    /// Seconds since 1970.
-    pub(crate) started_after: Option<i64>,
-    pub(crate) started_before: Option<i64>,
+    /// Ids sort by the time of the start: from this one on, and below that one.
+    pub(crate) started_after: Option<Uuid>,
+    pub(crate) started_before: Option<Uuid>,
     /// Seconds.
     pub(crate) quiet_for: Option<i64>,
 }
@@ -107,11 +107,11 @@ pub(crate) async fn list(
         select.push(" AND (cause IS NOT NULL OR stuck_step IS NOT NULL) AND position(lower(");
         select.push_bind(error).push(") IN lower(concat_ws(' ', cause, stuck_reason))) > 0");
     }
-    if let Some(seconds) = filter.started_after {
-        select.push(" AND started_at >= to_timestamp(").push_bind(seconds as f64).push(")");
+    if let Some(first) = filter.started_after {
+        select.push(" AND id >= ").push_bind(first);
     }
-    if let Some(seconds) = filter.started_before {
-        select.push(" AND started_at < to_timestamp(").push_bind(seconds as f64).push(")");
+    if let Some(end) = filter.started_before {
+        select.push(" AND id < ").push_bind(end);
     }
     if let Some(seconds) = filter.quiet_for {
         select.push(" AND ended_at IS NULL AND moved_at < now() - make_interval(secs => ");

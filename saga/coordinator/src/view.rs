@@ -1,16 +1,12 @@
 //! Sagas as they are shown: from what is stored to `saga.v1`.
 
-use prost_types::Timestamp;
+use bootstrap::timestamp;
 use proto::saga as pb;
 use saga_core::{Definition, Direction, Instance, Progress, Saga};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{journal, movements::Moved};
-
-pub(crate) fn timestamp(at: OffsetDateTime) -> Timestamp {
-    Timestamp { seconds: at.unix_timestamp(), nanos: at.nanosecond().cast_signed() }
-}
 
 pub(crate) fn status(label: &str) -> pb::SagaStatus {
     match label {

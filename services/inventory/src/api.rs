@@ -3,10 +3,8 @@
 mod reads;
 mod validation;
 
-use std::time::Duration;
-
-use bootstrap::{Problem, paging};
-use messaging::{Writes, writer::NotWritten};
+use bootstrap::{Problem, paging, spawned};
+use messaging::Writes;
 use proto::inventory::{
     self, GetItemRequest, GetItemResponse, GetReservationRequest, GetReservationResponse,
     ListItemsRequest, ListItemsResponse, PutItemRequest, PutItemResponse, RestockRequest,
@@ -38,7 +36,7 @@ impl Api {
             Change::Put { sku, .. } | Change::Announce { sku } => (sku.clone(), String::new()),
             Change::Restock { request_id, restock } => (restock.sku.clone(), request_id.clone()),
         };
-        let made = self.desk.write(vec![change]).await.map_err(not_written)?;
+        let made = self.desk.write(vec![change]).await.map_err(Problem::from)?;
         match made.into_iter().next() {
             Some(Ok(item)) => Ok(item.into()),
             Some(Err(NotChanged::NoSuchItem)) => Err(no_item(sku)),
@@ -140,28 +138,9 @@ impl InventoryService for Api {
     }
 }
 
-/// A query must not be dropped half-way when its caller goes away: see sqlx#4393.
-async fn spawned<T: Send + 'static>(
-    read: impl Future<Output = sqlx::Result<T>> + Send + 'static,
-) -> Result<T, Problem> {
-    Ok(tokio::spawn(read).await.map_err(Problem::internal)??)
-}
-
 fn no_item(sku: String) -> Problem {
     Problem::NotFound { resource_type: "item", name: sku }
 }
-
-fn not_written(why: NotWritten) -> Problem {
-    match why {
-        NotWritten::Busy => Problem::Busy { retry_after: RETRY_AFTER },
-        NotWritten::Stopping | NotWritten::Unavailable(_) => {
-            Problem::Unavailable { description: why.to_string(), retry_after: RETRY_AFTER }
-        }
-        NotWritten::Failed(_) => Problem::internal(why),
-    }
-}
-
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 impl From<Item> for inventory::Item {
     fn from(item: Item) -> Self {

@@ -4,14 +4,11 @@
 mod answers;
 mod streams;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
-use bootstrap::{Problem, paging, tracer};
+use bootstrap::{Problem, paging, spawned, time, tracer};
 use futures::stream::BoxStream;
-use messaging::{Writes, message::span_id, writer::NotWritten};
+use messaging::{Writes, message::span_id};
 use proto::order::{
     CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, ListCatalogRequest,
     ListCatalogResponse, ListOrdersRequest, ListOrdersResponse, PlaceOrderRequest,
@@ -20,6 +17,7 @@ use proto::order::{
     WatchOrderResponse, order_service_server::OrderService,
 };
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -35,8 +33,6 @@ use crate::{
 
 /// Items in one answer of `ListCatalog`: more would not fit into a message.
 const CATALOG_LIMIT: i64 = 10_000;
-const RETRY_AFTER_BUSY: Duration = Duration::from_millis(200);
-const RETRY_AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
 /// Answers the calls. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -145,7 +141,9 @@ impl OrderService for Orders {
         &self,
         request: Request<SummarizeOrdersRequest>,
     ) -> Result<Response<SummarizeOrdersResponse>, Status> {
-        let placed_after = answers::time("placed_after", request.into_inner().placed_after)?;
+        let placed_after = request.into_inner().placed_after;
+        let placed_after = placed_after.map(|at| time("placed_after", at)).transpose()?;
+        let placed_after = placed_after.unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let db = self.db.clone();
         let sums = spawned(async move { store::sums(&db, placed_after).await }).await?;
         let summaries = sums.into_iter().map(Into::into).collect();
@@ -173,19 +171,7 @@ impl Orders {
             Ok(Written::Order(order)) => Ok(order),
             Ok(Written::Refused(refused)) => Err(refused.into()),
             Ok(Written::AnnouncedAgain(_)) => Err(Problem::internal("an answer without an order")),
-            Err(NotWritten::Busy) => Err(Problem::Busy { retry_after: RETRY_AFTER_BUSY }),
-            Err(NotWritten::Stopping) => Err(Problem::Unavailable {
-                description: "this process is stopping; send the same request again".to_owned(),
-                retry_after: RETRY_AFTER_TROUBLE,
-            }),
-            Err(NotWritten::Unavailable(cause)) => {
-                tracing::warn!(cause, "not written");
-                let description = "the database does not answer, so it is not known whether this \
-                                   was done; send the same request again";
-                let description = description.to_owned();
-                Err(Problem::Unavailable { description, retry_after: RETRY_AFTER_TROUBLE })
-            }
-            Err(failed @ NotWritten::Failed(_)) => Err(Problem::internal(failed)),
+            Err(why) => Err(why.into()),
         }
     }
 
@@ -193,16 +179,6 @@ impl Orders {
         let db = self.db.clone();
         let order = spawned(async move { store::get(&db, order_id).await }).await?;
         order.ok_or_else(|| Refused::NoSuchOrder(order_id).into())
-    }
-}
-
-/// Reads in a task of its own: a query whose caller goes away is still finished.
-async fn spawned<T: Send + 'static>(
-    read: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::spawn(read).await {
-        Ok(read) => Ok(read?),
-        Err(panicked) => Err(Problem::internal(panicked)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod reads;
 
-use bootstrap::{Problem, paging};
+use bootstrap::{Problem, paging, spawned};
 use proto::payment::{
     GetPaymentRequest, GetPaymentResponse, ListPaymentsRequest, ListPaymentsResponse,
     PaymentStatus, SummarizePaymentsRequest, SummarizePaymentsResponse,
@@ -85,11 +85,4 @@ fn labels(statuses: &[i32]) -> Result<Vec<&'static str>, Problem> {
     labels.sort_unstable();
     labels.dedup();
     Ok(labels)
-}
-
-/// A query must not be dropped half-way when its caller goes away: see sqlx#4393.
-async fn spawned<T: Send + 'static>(
-    read: impl Future<Output = sqlx::Result<T>> + Send + 'static,
-) -> Result<T, Problem> {
-    Ok(tokio::spawn(read).await.map_err(Problem::internal)??)
 }

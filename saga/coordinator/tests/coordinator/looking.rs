@@ -57,6 +57,12 @@ async fn sagas_are_listed_page_by_page_and_narrowed_down() {
     let error = ListSagasRequest { error: "unknown card".to_owned(), ..everything() };
     let one = ListSagasRequest { key: orders[4].clone(), ..everything() };
     let definition = |name: &str| ListSagasRequest { definition: name.to_owned(), ..everything() };
+    let hour = |ahead: i64| {
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed();
+        Some(at(now + ahead * 3_600))
+    };
+    let after = |hours| ListSagasRequest { started_after: hour(hours), ..everything() };
+    let before = |hours| ListSagasRequest { started_before: hour(hours), ..everything() };
     let combined = ListSagasRequest { key: orders[4].clone(), ..status(SagaStatus::Stuck) };
     for (request, expected) in [
         (status(SagaStatus::Running), &orders[1..]),
@@ -70,6 +76,10 @@ async fn sagas_are_listed_page_by_page_and_narrowed_down() {
         (definition("brief"), &orders),
         (definition("place-order"), &[]),
         (combined, &[]),
+        (after(-1), &orders),
+        (after(1), &[]),
+        (before(-1), &[]),
+        (before(1), &orders),
     ] {
         let found = list(&mut client, request.clone()).await.unwrap().sagas;
         assert_eq!(keys(&found), expected.iter().map(String::as_str).collect(), "{request:?}");
@@ -86,11 +96,21 @@ async fn sagas_are_listed_page_by_page_and_narrowed_down() {
         ListSagasRequest { page_size: -1, ..everything() },
         ListSagasRequest { statuses: vec![99], ..everything() },
         ListSagasRequest { key: "a\0b".to_owned(), ..everything() },
+        ListSagasRequest { started_after: Some(at(i64::MAX)), ..everything() },
+        ListSagasRequest { started_before: Some(at(-62_135_596_801)), ..everything() },
+        ListSagasRequest {
+            quiet_for: Some(prost_types::Duration { seconds: i64::MAX, nanos: 0 }),
+            ..everything()
+        },
     ] {
         let status = list(&mut client, refused.clone()).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{refused:?}");
     }
     coordinator.stop().await;
+}
+
+fn at(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos: 0 }
 }
 
 fn everything() -> ListSagasRequest {

@@ -1,12 +1,10 @@
 //! Between the service's own types and those of its contract.
 
-use bootstrap::Problem;
-use prost_types::Timestamp;
+use bootstrap::{Problem, timestamp};
 use proto::{
     order::{self, CatalogItem, OrderStatus, OrderSummary, PricedLine, Refusal},
     shop::Money,
 };
-use time::OffsetDateTime;
 use tonic::Status as GrpcStatus;
 use tonic_types::StatusExt;
 
@@ -84,25 +82,9 @@ pub(super) fn statuses(asked: &[i32]) -> Result<Vec<Status>, Problem> {
     Ok(statuses)
 }
 
-/// A point in time; the beginning of all when there is none.
-pub(super) fn time(field: &str, at: Option<Timestamp>) -> Result<OffsetDateTime, Problem> {
-    let Some(Timestamp { seconds, nanos }) = at else { return Ok(OffsetDateTime::UNIX_EPOCH) };
-    let whole = OffsetDateTime::from_unix_timestamp(seconds).ok();
-    let nanos = u32::try_from(nanos).ok();
-    whole
-        .zip(nanos)
-        .and_then(|(whole, nanos)| whole.replace_nanosecond(nanos).ok())
-        .ok_or_else(|| Problem::invalid(field, "must be a time from year 1 to 9999"))
-}
-
 /// What the caller of a stream is told about one request in it.
 pub(super) fn refusal(problem: Problem) -> Refusal {
     let status = GrpcStatus::from(problem);
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     Refusal { code: status.code().into(), reason, message: status.message().to_owned() }
-}
-
-fn timestamp(at: OffsetDateTime) -> Timestamp {
-    let nanos = i32::try_from(at.nanosecond()).unwrap_or_default();
-    Timestamp { seconds: at.unix_timestamp(), nanos }
 }

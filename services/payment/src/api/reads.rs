@@ -1,6 +1,6 @@
 //! What the API reads.
 
-use prost_types::Timestamp;
+use bootstrap::timestamp;
 use proto::{
     payment::{Payment, PaymentStatus, PaymentSummary},
     shop::Money,
@@ -116,8 +116,4 @@ fn status_of(label: &str) -> sqlx::Result<PaymentStatus> {
         Status::Captured => PaymentStatus::Captured,
         Status::Voided => PaymentStatus::Voided,
     })
-}
-
-fn timestamp(at: OffsetDateTime) -> Timestamp {
-    Timestamp { seconds: at.unix_timestamp(), nanos: at.nanosecond().cast_signed() }
 }
