@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use messaging::message::first_id_at;
 use sqlx::{PgPool, query, query_scalar};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -12,8 +13,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// Begun so many days ago; and ended, if at all.
 async fn saga(db: &PgPool, begun: u32, ended: Option<u32>) -> Uuid {
     let at = |days: u32| OffsetDateTime::now_utc() - DAY * days;
-    let millis = u128::try_from(at(begun).unix_timestamp_nanos() / 1_000_000).unwrap();
-    let id = Uuid::from_u128(millis << 80 | u128::from(rand_bits()));
+    let own = Uuid::now_v7().as_u64_pair().1;
+    let id = Uuid::from_u128(first_id_at(at(begun)).as_u128() | u128::from(own));
     query(
         "WITH begun AS (
             INSERT INTO saga (id, definition, version, key, revision, instance, status, waits_for,
@@ -31,10 +32,6 @@ async fn saga(db: &PgPool, begun: u32, ended: Option<u32>) -> Uuid {
     .await
     .unwrap();
     id
-}
-
-fn rand_bits() -> u64 {
-    Uuid::now_v7().as_u64_pair().1
 }
 
 async fn ids(db: &PgPool, statement: &'static str) -> Vec<Uuid> {
