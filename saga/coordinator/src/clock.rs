@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use saga_core::{Deadline, Instance, Timer};
+use saga_core::{Attempt, Deadline, Instance, Timer};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -44,6 +44,8 @@ impl Clock {
         for Timer { deadline, due_in } in timers {
             self.forget(&deadline);
             let due_at = now + due_in.mul_f64(0.9 + 0.2 * spread);
+            // As it is stored, so that a command that is sent again has the same deadline.
+            let due_at = due_at.truncate_to_millisecond();
             self.alarms.push(Alarm { deadline, due_at });
         }
         let ended = instance.has_ended();
@@ -84,6 +86,15 @@ impl Clock {
         let pause = resend_after.saturating_mul(2_u32.saturating_pow(self.resend_count));
         self.resend_at = Some(now + pause.min(RESEND_PAUSE_MAX.max(resend_after)));
         true
+    }
+
+    /// When waiting for this attempt ends.
+    pub(crate) fn deadline(&self, attempt: &Attempt) -> Option<OffsetDateTime> {
+        let alarm = self.alarms.iter().find(|alarm| match &alarm.deadline {
+            Deadline::Saga => false,
+            Deadline::Step(outstanding) => outstanding == attempt,
+        });
+        alarm.map(|alarm| alarm.due_at)
     }
 
     /// When there is something to do next.

@@ -178,6 +178,7 @@ impl<'a> Turns<'a> {
     fn send(&mut self, id: Uuid, command: Outgoing, source: Source<'_>) {
         let Some(row) = self.rows.get(&id) else { return };
         let Outgoing { attempt, topic, command: kind, payload } = command;
+        let deadline = row.clock.deadline(&attempt);
         let context = SagaContext {
             saga_id: id,
             definition: row.instance.version.saga.clone(),
@@ -188,7 +189,8 @@ impl<'a> Turns<'a> {
             },
             attempt: attempt.number,
         };
-        let message = Message::command(SERVICE, &row.key, topic, kind, payload, context);
+        let mut message = Message::command(SERVICE, &row.key, topic, kind, payload, context);
+        message.envelope.deadline = deadline;
         let message = match source.envelope {
             Some(envelope) => message.caused_by(envelope),
             None => message,

@@ -1,6 +1,7 @@
 //! What a record says about itself: the envelope in its headers, in CloudEvents binary mode.
 //! The value is the bare protobuf message.
 
+mod about;
 mod headers;
 mod stored;
 mod trace;
@@ -43,14 +44,15 @@ pub struct Envelope {
     pub saga: Option<SagaContext>,
     /// Of a reply only.
     pub outcome: Option<Outcome>,
+    /// Of a command only: when whoever asks gives up waiting for the answer.
+    pub deadline: Option<OffsetDateTime>,
     /// Of a reply only.
     pub stopwatch: Option<Stopwatch>,
 }
 
 /// Which asking of which step a command is, and a reply answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SagaContext {
-    #[serde(rename = "id")]
     pub saga_id: Uuid,
     /// Name of the definition, for instance `place-order`.
     pub definition: String,
@@ -165,6 +167,7 @@ impl Envelope {
             causation_id: None,
             saga: None,
             outcome: None,
+            deadline: None,
             stopwatch: None,
         }
     }

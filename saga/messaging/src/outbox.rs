@@ -152,10 +152,12 @@ impl AsItCame {
 }
 
 impl Kept<'_> {
-    fn into_headers(self, source: &str, key: &[u8]) -> Headers {
+    /// Says what is wrong when it cannot be read.
+    fn into_headers(self, source: &str, key: &[u8]) -> Result<Headers, String> {
         match self {
             Kept::Envelope(stored) => {
-                stored.into_envelope(source, &String::from_utf8_lossy(key)).to_headers()
+                let envelope = stored.into_envelope(source, &String::from_utf8_lossy(key))?;
+                Ok(envelope.to_headers())
             }
             Kept::Headers(list) => {
                 let mut headers = Headers::default();
@@ -165,7 +167,7 @@ impl Kept<'_> {
                         Value::Bytes(bytes) => headers.add(name, bytes),
                     }
                 }
-                headers
+                Ok(headers)
             }
         }
     }
@@ -257,9 +259,10 @@ pub(crate) async fn read_after(
     let last_seq = *last_seq;
     let mut rows = Vec::with_capacity(stored.len());
     for (seq, topic, key, kept, payload) in stored {
-        let read: Kept<'_> = serde_json::from_str(&kept)
-            .map_err(|error| Error::Other(format!("row {seq} of the lane {lane}: {error}")))?;
-        let headers = read.into_headers(source, &key);
+        let headers = serde_json::from_str::<Kept<'_>>(&kept)
+            .map_err(|error| error.to_string())
+            .and_then(|kept| kept.into_headers(source, &key))
+            .map_err(|why| Error::Other(format!("row {seq} of the lane {lane}: {why}")))?;
         rows.push(Row { topic, key, headers, kept, payload });
     }
     Ok(Some((last_seq, rows)))

@@ -107,6 +107,7 @@ impl<P: Participant> Commands<P> {
     ) -> Result<(), Error> {
         let started_at = OffsetDateTime::now_utc();
         let askers = || asked.iter().filter_map(|asked| asked.as_ref().ok());
+        count_late(tx.source(), askers(), started_at);
         let stored = inbox::held(tx, askers().map(|asker| asker.saga.saga_id)).await?;
         let mut steps = Steps { stored: &stored, now: HashMap::new() };
 
@@ -226,6 +227,20 @@ impl Steps<'_> {
             .into_values()
             .filter(|changed| changed.was.as_ref() != Some(&changed.now))
             .collect()
+    }
+}
+
+/// Who asked has given up by now. The command has its effect all the same: its undo follows, and
+/// finds something to undo.
+fn count_late<'a>(
+    source: &str,
+    askers: impl Iterator<Item = &'a Asker<'a>>,
+    started_at: OffsetDateTime,
+) {
+    let is_late = |asker: &&Asker<'_>| asker.envelope.deadline.is_some_and(|at| at < started_at);
+    let late = askers.filter(is_late).count() as u64;
+    if late > 0 {
+        metrics::counter!("commands_late_total", "of" => source.to_owned()).increment(late);
     }
 }
 

@@ -17,6 +17,8 @@ fn what_is_due_is_taken_once_and_in_order() {
         RESEND_AFTER,
         0.5,
     );
+    assert_eq!(clock.deadline(&attempt("a", 1)), Some(at(10)));
+    assert_eq!(clock.deadline(&attempt("a", 2)), None);
     assert_eq!(clock.take_due(at(9)), []);
     assert_eq!(clock.take_due(at(30)), [Deadline::Step(attempt("a", 1)), Deadline::Saga]);
     assert_eq!(clock.take_due(at(30)), []);

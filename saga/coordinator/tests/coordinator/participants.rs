@@ -17,6 +17,7 @@ use proto::{
     shop::Money,
 };
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -43,6 +44,7 @@ pub struct Asked {
     pub key: String,
     pub kind: String,
     pub saga: SagaContext,
+    pub deadline: OffsetDateTime,
     pub payload: Vec<u8>,
 }
 
@@ -159,6 +161,7 @@ impl Handler for Ear {
                 key: envelope.key.clone(),
                 kind: envelope.kind.clone(),
                 saga: envelope.saga.clone().unwrap(),
+                deadline: envelope.deadline.unwrap(),
                 payload: record.payload.clone(),
             };
             if self.agreeable.load(Ordering::SeqCst) {

@@ -29,6 +29,9 @@ async fn a_lost_command_is_sent_again_unchanged_and_a_late_answer_counts() {
         assert_ne!(first.id, again.id);
         assert_eq!(first.saga.attempt, 1);
         assert_eq!(Asked { id: first.id, ..again }, first);
+        // Within 15 s or 30 s, give or take a tenth.
+        let patience = first.deadline - OffsetDateTime::now_utc();
+        assert!((10.0..=33.0).contains(&patience.as_seconds_f64()), "{step}: {patience}");
     }
     let first = participants.asked("reserve-stock").await;
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use time::format_description::well_known::Rfc3339;
 
-use super::{Envelope, Outcome, SagaContext, Trace};
+use super::{Envelope, Trace, about::About};
 
 /// Names and values in the order in which they come, in one piece of memory: every record has them,
 /// and hardly anybody wants them one by one.
@@ -18,7 +18,7 @@ pub struct Headers {
 impl Headers {
     /// Room for those that a message of ours has.
     pub(crate) fn with_room() -> Self {
-        Headers { bytes: Vec::with_capacity(640), ends: Vec::with_capacity(18) }
+        Headers { bytes: Vec::with_capacity(640), ends: Vec::with_capacity(10) }
     }
 
     pub fn add(&mut self, name: &str, value: &[u8]) {
@@ -53,6 +53,8 @@ pub enum BadHeaders {
     Missing(&'static str),
     #[error("the header `{name}` cannot be `{value}`")]
     Malformed { name: &'static str, value: String },
+    #[error("the header `saga` {0}")]
+    Saga(String),
     #[error("the name of a header is not UTF-8")]
     Name,
 }
@@ -66,15 +68,8 @@ const TIME: &str = "ce_time";
 const SUBJECT: &str = "ce_subject";
 const CONTENT_TYPE: &str = "content-type";
 const TRACEPARENT: &str = "traceparent";
-const CAUSATION_ID: &str = "saga_causation_id";
-const SAGA_ID: &str = "saga_id";
-const SAGA_DEFINITION: &str = "saga_definition";
-const SAGA_STEP: &str = "saga_step";
-const SAGA_DIRECTION: &str = "saga_direction";
-const SAGA_ATTEMPT: &str = "saga_attempt";
-const SAGA_OUTCOME: &str = "saga_outcome";
-const SAGA_REASON: &str = "saga_reason";
-const STOPWATCH: &str = "saga_stopwatch";
+/// All of ours in one, as JSON: see [`About`].
+const SAGA: &str = "saga";
 
 impl Envelope {
     /// In a fixed order.
@@ -90,24 +85,8 @@ impl Envelope {
         }
         headers.add(SUBJECT, self.key.as_bytes());
         headers.add_text(TRACEPARENT, self.trace);
-        if let Some(cause) = self.causation_id {
-            headers.add_text(CAUSATION_ID, cause.hyphenated());
-        }
-        if let Some(saga) = &self.saga {
-            headers.add_text(SAGA_ID, saga.saga_id.hyphenated());
-            headers.add(SAGA_DEFINITION, saga.definition.as_bytes());
-            headers.add(SAGA_STEP, saga.step.as_bytes());
-            headers.add(SAGA_DIRECTION, saga.direction.as_str().as_bytes());
-            headers.add_text(SAGA_ATTEMPT, saga.attempt);
-        }
-        match &self.outcome {
-            Some(Outcome::Succeeded) => headers.add(SAGA_OUTCOME, b"succeeded"),
-            Some(Outcome::Refused(reason)) => headers.add_outcome("refused", reason),
-            Some(Outcome::Parked(reason)) => headers.add_outcome("parked", reason),
-            None => {}
-        }
-        if let Some(stopwatch) = self.stopwatch {
-            headers.add_text(STOPWATCH, stopwatch);
+        if let Some(about) = About::of(self) {
+            headers.add_json(SAGA, &about);
         }
         headers
     }
@@ -115,52 +94,47 @@ impl Envelope {
     /// Reads the headers of a record with this key.
     pub fn from_headers(key: &str, headers: &Headers) -> Result<Self, BadHeaders> {
         let fields = Fields::read(headers);
-        let saga = match fields.saga_id {
-            None => None,
-            Some(id) => Some(SagaContext {
-                saga_id: parse(id, SAGA_ID)?,
-                definition: text(fields.definition, SAGA_DEFINITION)?,
-                step: text(fields.step, SAGA_STEP)?,
-                direction: parse(required(fields.direction, SAGA_DIRECTION)?, SAGA_DIRECTION)?,
-                attempt: attempt(required(fields.attempt, SAGA_ATTEMPT)?)?,
-            }),
-        };
-        let outcome = match fields.outcome {
-            None => None,
-            Some("succeeded") => Some(Outcome::Succeeded),
-            Some("refused") => Some(Outcome::Refused(text(fields.reason, SAGA_REASON)?)),
-            Some("parked") => Some(Outcome::Parked(text(fields.reason, SAGA_REASON)?)),
-            Some(other) => return Err(malformed(SAGA_OUTCOME, other)),
-        };
         let id = parse(required(fields.id, ID)?, ID)?;
         // What only serves to look at does not make a message unreadable.
         let trace = fields.traceparent.and_then(|trace| trace.parse().ok());
-        Ok(Envelope {
+        let envelope = Envelope {
             id,
-            kind: text(fields.kind, KIND)?,
-            source: text(fields.source, SOURCE)?,
+            kind: required(fields.kind, KIND)?.to_owned(),
+            source: required(fields.source, SOURCE)?.to_owned(),
             key: key.to_owned(),
             trace: trace.unwrap_or_else(|| Trace::of(key, id)),
-            causation_id: fields.causation_id.map(|id| parse(id, CAUSATION_ID)).transpose()?,
-            saga,
-            outcome,
-            stopwatch: fields.stopwatch.and_then(|stopwatch| stopwatch.parse().ok()),
-        })
+            causation_id: None,
+            saga: None,
+            outcome: None,
+            deadline: None,
+            stopwatch: None,
+        };
+        match fields.saga {
+            None => Ok(envelope),
+            Some(said) => {
+                let about: About<'_> = serde_json::from_str(said)
+                    .map_err(|error| BadHeaders::Saga(format!("cannot be read: {error}")))?;
+                about.tell(envelope).map_err(BadHeaders::Saga)
+            }
+        }
     }
 }
 
 impl Headers {
     fn add_text(&mut self, name: &str, value: impl std::fmt::Display) {
-        self.bytes.extend_from_slice(name.as_bytes());
-        let name_end = self.bytes.len();
-        // Writing to memory does not fail.
-        std::io::Write::write_fmt(&mut self.bytes, format_args!("{value}")).ok();
-        self.ends.push((name_end, self.bytes.len()));
+        self.add_with(name, |bytes| std::io::Write::write_fmt(bytes, format_args!("{value}")).ok());
     }
 
-    fn add_outcome(&mut self, outcome: &str, reason: &str) {
-        self.add(SAGA_OUTCOME, outcome.as_bytes());
-        self.add(SAGA_REASON, reason.as_bytes());
+    fn add_json(&mut self, name: &str, value: &impl serde::Serialize) {
+        self.add_with(name, |bytes| serde_json::to_writer(bytes, value).ok());
+    }
+
+    /// Writing to memory does not fail.
+    fn add_with(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) {
+        self.bytes.extend_from_slice(name.as_bytes());
+        let name_end = self.bytes.len();
+        write(&mut self.bytes);
+        self.ends.push((name_end, self.bytes.len()));
     }
 }
 
@@ -171,15 +145,7 @@ struct Fields<'a> {
     kind: Option<&'a str>,
     source: Option<&'a str>,
     traceparent: Option<&'a str>,
-    causation_id: Option<&'a str>,
-    saga_id: Option<&'a str>,
-    definition: Option<&'a str>,
-    step: Option<&'a str>,
-    direction: Option<&'a str>,
-    attempt: Option<&'a str>,
-    outcome: Option<&'a str>,
-    reason: Option<&'a str>,
-    stopwatch: Option<&'a str>,
+    saga: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -191,15 +157,7 @@ impl<'a> Fields<'a> {
                 KIND => &mut fields.kind,
                 SOURCE => &mut fields.source,
                 TRACEPARENT => &mut fields.traceparent,
-                CAUSATION_ID => &mut fields.causation_id,
-                SAGA_ID => &mut fields.saga_id,
-                SAGA_DEFINITION => &mut fields.definition,
-                SAGA_STEP => &mut fields.step,
-                SAGA_DIRECTION => &mut fields.direction,
-                SAGA_ATTEMPT => &mut fields.attempt,
-                SAGA_OUTCOME => &mut fields.outcome,
-                SAGA_REASON => &mut fields.reason,
-                STOPWATCH => &mut fields.stopwatch,
+                SAGA => &mut fields.saga,
                 _ => continue,
             };
             *field = field.or(std::str::from_utf8(value).ok());
@@ -212,19 +170,8 @@ fn required<'a>(value: Option<&'a str>, name: &'static str) -> Result<&'a str, B
     value.ok_or(BadHeaders::Missing(name))
 }
 
-fn text(value: Option<&str>, name: &'static str) -> Result<String, BadHeaders> {
-    required(value, name).map(str::to_owned)
-}
-
 fn parse<T: FromStr>(value: &str, name: &'static str) -> Result<T, BadHeaders> {
     value.parse().map_err(|_| malformed(name, value))
-}
-
-/// From 1 on, and as high as the database counts.
-fn attempt(value: &str) -> Result<u32, BadHeaders> {
-    let attempt: i32 = parse(value, SAGA_ATTEMPT)?;
-    let positive = u32::try_from(attempt).ok().filter(|attempt| *attempt > 0);
-    positive.ok_or_else(|| malformed(SAGA_ATTEMPT, value))
 }
 
 fn malformed(name: &'static str, value: &str) -> BadHeaders {

@@ -1,3 +1,4 @@
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,6 +25,7 @@ fn envelope() -> Envelope {
         causation_id: Some(Uuid::now_v7()),
         saga: Some(saga()),
         outcome: Some(Outcome::Refused("nö".to_owned())),
+        deadline: Some(at(4)),
         stopwatch: Some(Stopwatch { received_at: at(1), started_at: at(2), finished_at: at(3) }),
         ..Envelope::new("inventory-service", "shop.ReserveStock".to_owned(), KEY)
     }
@@ -48,12 +50,23 @@ fn read_with(name: &str, value: Option<&[u8]>) -> Result<Envelope, String> {
     read(&headers)
 }
 
+/// The envelope above, with another value of that field in the header `saga` or without it.
+fn read_about(field: &str, value: Option<Value>) -> Result<Envelope, String> {
+    let headers = headers_of(&envelope());
+    let (_, said) = headers.iter().find(|(name, _)| name == "saga").unwrap();
+    let mut about: Map<String, Value> = serde_json::from_slice(said).unwrap();
+    assert!(about.remove(field).is_some(), "{about:?}");
+    about.extend(value.map(|value| (field.to_owned(), value)));
+    read_with("saga", Some(&serde_json::to_vec(&about).unwrap()))
+}
+
 #[test]
 fn headers_say_what_the_envelope_said() {
-    let plain = Envelope { saga: None, outcome: None, stopwatch: None, ..envelope() };
+    let caused = Envelope { saga: None, outcome: None, ..envelope() };
+    let plain = Envelope { causation_id: None, deadline: None, stopwatch: None, ..caused.clone() };
     let succeeded = Envelope { outcome: Some(Outcome::Succeeded), ..envelope() };
     let parked = Envelope { outcome: Some(Outcome::Parked(String::new())), ..envelope() };
-    for envelope in [envelope(), plain, succeeded, parked] {
+    for envelope in [envelope(), caused, plain, succeeded, parked] {
         assert_eq!(read(&headers_of(&envelope)), Ok(envelope));
     }
 }
@@ -76,35 +89,55 @@ fn headers_are_cloud_events_in_binary_mode() {
     assert_eq!(value("content-type"), "application/protobuf");
     // One order is one trace.
     assert_eq!(value("traceparent"), "00-019a9d2b00007000800000000000beef-800000000000beef-01");
+    // All that is ours is one header.
+    let about = json!({
+        "id": envelope.saga.as_ref().unwrap().saga_id,
+        "definition": "place-order",
+        "step": "reserve-stock",
+        "direction": "compensate",
+        "attempt": 3,
+        "outcome": {"refused": "nö"},
+        "cause": envelope.causation_id,
+        "deadline": "2026-09-21T14:13:20.000004Z",
+        "stopwatch": "1790000000000001,1790000000000002,1790000000000003",
+    });
+    assert_eq!(serde_json::from_str::<Value>(&value("saga")).unwrap(), about);
+    assert_eq!(headers.len(), 9);
 }
 
 #[test]
 fn headers_that_are_missing_or_malformed_are_named() {
-    for name in ["ce_id", "ce_type", "ce_source", "saga_step", "saga_direction"] {
+    for name in ["ce_id", "ce_type", "ce_source"] {
         assert_eq!(read_with(name, None), Err(format!("the record has no header `{name}`")));
         // What is not text is not there.
         let not_text = Some(b"\xc3\x28".as_slice());
         assert_eq!(read_with(name, not_text), Err(format!("the record has no header `{name}`")));
     }
-    for (name, value) in [
-        ("ce_id", "7"),
-        ("saga_id", ""),
-        ("saga_direction", "up"),
-        ("saga_attempt", "0"),
-        ("saga_attempt", "-1"),
-        ("saga_attempt", "2147483648"),
-        ("saga_outcome", "perhaps"),
-        ("saga_causation_id", "that one"),
-    ] {
-        let wanted = format!("the header `{name}` cannot be `{value}`");
-        let said = read_with(name, Some(value.as_bytes())).unwrap_err();
-        // A number that cannot be is said as it came.
-        assert_eq!(said, wanted);
+    assert_eq!(read_with("ce_id", Some(b"7")), Err("the header `ce_id` cannot be `7`".to_owned()));
+}
+
+#[test]
+fn a_header_saga_that_is_incomplete_or_malformed_says_what_is_wrong() {
+    let without = |field: &str| read_about(field, None).unwrap_err();
+    for field in ["definition", "step", "direction", "attempt"] {
+        assert_eq!(without(field), format!("the header `saga` does not say its `{field}`"));
     }
-    assert_eq!(
-        read_with("saga_reason", None),
-        Err("the record has no header `saga_reason`".to_owned())
-    );
+    for (field, value, wrong) in [
+        ("id", json!(""), "cannot be read: UUID parsing failed"),
+        ("direction", json!("up"), "cannot be read: unknown variant `up`"),
+        ("attempt", json!(0), "cannot have the attempt 0"),
+        ("attempt", json!(-1), "cannot be read: invalid value: integer `-1`"),
+        ("attempt", json!(2_147_483_648_u32), "cannot have the attempt 2147483648"),
+        ("outcome", json!("perhaps"), "cannot be read: unknown variant `perhaps`"),
+        ("outcome", json!("refused"), "cannot be read: invalid type: unit variant"),
+        ("cause", json!("that one"), "cannot be read: UUID parsing failed"),
+        ("deadline", json!("soon"), "cannot be read: "),
+    ] {
+        let said = read_about(field, Some(value)).unwrap_err();
+        assert!(said.starts_with(&format!("the header `saga` {wrong}")), "{field}: {said}");
+    }
+    let said = read_with("saga", Some(b"")).unwrap_err();
+    assert!(said.starts_with("the header `saga` cannot be read: EOF"), "{said}");
 }
 
 #[test]
@@ -122,7 +155,7 @@ fn what_only_serves_to_look_at_never_makes_a_message_unreadable() {
     for value in
         [None, Some("1,2"), Some("a,b,c"), Some("99999999999999999999999999999999999999,1,1")]
     {
-        let read = read_with("saga_stopwatch", value.map(str::as_bytes));
+        let read = read_about("stopwatch", value.map(Value::from));
         assert_eq!(read.unwrap().stopwatch, None);
     }
 }

@@ -23,6 +23,12 @@ impl Trace {
         Trace { trace_id: trace_id.as_u128(), parent_id: span_id(trace_id) }
     }
 
+    /// Of a message that says nothing else about it.
+    pub(crate) fn expected(key: &str, message_id: Uuid, cause: Option<Uuid>) -> Self {
+        let trace = Trace::of(key, message_id);
+        cause.map_or(trace, |cause| trace.below(cause))
+    }
+
     /// Below the span in which the message with this id is handled.
     pub(crate) fn below(self, message_id: Uuid) -> Self {
         Trace { parent_id: span_id(message_id), ..self }

@@ -21,7 +21,7 @@ fn command(key: &str) -> Envelope {
 
 /// What is published again when the process died before it had published a row.
 fn published_again(kept: &str, key: &str) -> Headers {
-    serde_json::from_str::<Kept<'_>>(kept).unwrap().into_headers("me", key.as_bytes())
+    serde_json::from_str::<Kept<'_>>(kept).unwrap().into_headers("me", key.as_bytes()).unwrap()
 }
 
 #[test]

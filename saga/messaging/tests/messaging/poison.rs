@@ -23,6 +23,7 @@ async fn every_kind_of_poison_becomes_a_dead_letter_and_the_lane_goes_on() {
     let post = world.post();
     let asks = || Saga::new().reserve(1, "apple");
     let broken = |name: &str, value: Option<&[u8]>| asks().with(name, value);
+    let about = |field: &str, value: serde_json::Value| asks().about(field, Some(value));
     let poison = [
         ("not a shop.inventory.v1.ReserveStock", Letter { payload: vec![7; 9], ..asks() }),
         ("not a message known here", broken("ce_type", Some(b"shop.Unheard"))),
@@ -30,17 +31,20 @@ async fn every_kind_of_poison_becomes_a_dead_letter_and_the_lane_goes_on() {
         ("no header `ce_type`", broken("ce_type", None)),
         ("no header `ce_type`", broken("ce_type", Some(b"\xff\xfe"))),
         ("`ce_id` cannot be `7`", broken("ce_id", Some(b"7"))),
-        ("which saga asks", broken("saga_id", None)),
-        ("`saga_attempt` cannot be `0`", broken("saga_attempt", Some(b"0"))),
-        ("`saga_attempt` cannot be `2147483648`", broken("saga_attempt", Some(b"2147483648"))),
-        ("`saga_direction` cannot be `up`", broken("saga_direction", Some(b"up"))),
-        ("not of version 7", broken("saga_id", Some(b"9b2ef2a1-6b6b-4b6b-8b6b-9b2ef2a16b6b"))),
-        ("does not reach back", broken("saga_id", Some(b"018bcfe5-6800-7000-8000-000000000000"))),
+        ("which saga asks", broken("saga", None)),
+        ("which saga asks", asks().about("id", None)),
+        ("`saga` does not say its `step`", asks().about("step", None)),
+        ("`saga` cannot have the attempt 0", about("attempt", 0.into())),
+        ("`saga` cannot have the attempt 2147483648", about("attempt", 2_147_483_648_u32.into())),
+        ("`saga` cannot be read: unknown variant `up`", about("direction", "up".into())),
+        ("`saga` cannot be read: expected value", broken("saga", Some(b"reserve-stock"))),
+        ("not of version 7", about("id", "9b2ef2a1-6b6b-4b6b-8b6b-9b2ef2a16b6b".into())),
+        ("does not reach back", about("id", "018bcfe5-6800-7000-8000-000000000000".into())),
         ("cannot count to three", Saga::new().reserve(1, "panics")),
         ("the shop.inventory.v1.ItemListed for", Saga::new().reserve(1, "huge")),
         ("taken_pkey", Saga::new().reserve(1, "taken")),
         ("0x00", Saga::new().reserve(1, "\0")),
-        ("0x00", broken("saga_step", Some(b"reserve\0stock"))),
+        ("0x00", about("step", "reserve\0stock".into())),
     ];
     for (_, letter) in &poison {
         post.send(letter).await;

@@ -55,6 +55,15 @@ impl Letter {
         self.headers.extend(value.map(|value| (name.to_owned(), value.to_vec())));
         self
     }
+
+    /// With another value of a field in the header `saga`, or without that field.
+    pub(crate) fn about(self, field: &str, value: Option<serde_json::Value>) -> Self {
+        let mut about: serde_json::Map<_, _> =
+            serde_json::from_slice(self.header("saga").unwrap()).unwrap();
+        about.remove(field);
+        about.extend(value.map(|value| (field.to_owned(), value)));
+        self.with("saga", Some(&serde_json::to_vec(&about).unwrap()))
+    }
 }
 
 /// An order's saga, as its coordinator sees it.
@@ -87,17 +96,11 @@ impl Saga {
         direction: &str,
         attempt: u32,
     ) -> Letter {
-        let mut letter = plain(C::TOPIC, &self.order_id, command);
-        for (name, value) in [
-            ("saga_id", self.id.to_string().as_str()),
-            ("saga_definition", "place-order"),
-            ("saga_step", step),
-            ("saga_direction", direction),
-            ("saga_attempt", &attempt.to_string()),
-        ] {
-            letter = letter.with(name, Some(value.as_bytes()));
-        }
-        letter
+        let about = serde_json::json!({
+            "id": self.id, "definition": "place-order",
+            "step": step, "direction": direction, "attempt": attempt,
+        });
+        plain(C::TOPIC, &self.order_id, command).with("saga", Some(about.to_string().as_bytes()))
     }
 }
 
