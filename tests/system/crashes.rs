@@ -33,8 +33,7 @@ async fn survives_the_death_of(victims: &[Service]) {
 async fn kafka_loses_every_topic_and_no_order_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("kafka");
-    let options =
-        kafka::Options { short_lived: true, throw_away: true, ..kafka::Options::new(&data_dir) };
+    let options = kafka::Options { throw_away: true, ..kafka::Options::new(&data_dir) };
     let mut broker = Kafka::start(options.clone()).await.unwrap();
     let port = broker.port();
     let shop = Shop::open_on("amnesia", &broker.brokers()).await;

@@ -64,7 +64,6 @@ pub struct Membership {
     pub name: String,
     pub group: String,
     pub topics: Vec<String>,
-    pub batch_limit: usize,
 }
 
 /// Runs a consumer until the process stops. Returns early only with an error.

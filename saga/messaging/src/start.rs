@@ -18,9 +18,6 @@ use crate::{
     topics, writer,
 };
 
-/// How many records a participant takes into one transaction.
-const BATCH_LIMIT: usize = 500;
-
 /// Where the brokers are, and how topics are made there.
 #[derive(Debug, Clone)]
 pub struct Kafka {
@@ -101,7 +98,7 @@ impl Messaging {
     /// Answers the commands of one participant until the process stops.
     pub async fn participant<P: Participant>(&self, participant: P) -> Result<(), Error> {
         let topic = <P::Command as saga_contract::CommandSet>::TOPIC;
-        let membership = self.membership("commands", vec![topic.to_owned()], BATCH_LIMIT);
+        let membership = self.membership("commands", vec![topic.to_owned()]);
         let handler = Commands::new(participant, self.options.inbox_horizon);
         self.checked("commands", consumer::run(self.clone(), membership, handler).await)
     }
@@ -109,7 +106,7 @@ impl Messaging {
     /// Hears the events of others until the process stops.
     pub async fn subscriber<S: Subscriber>(&self, name: &str, subscriber: S) -> Result<(), Error> {
         let topics = S::TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
-        let membership = self.membership(name, topics, BATCH_LIMIT);
+        let membership = self.membership(name, topics);
         // Without the instance: another one may have handled the message before.
         let consumer = format!("{}.{name}", self.options.service);
         let handler = Events::new(subscriber, consumer, self.options.inbox_horizon);
@@ -121,10 +118,9 @@ impl Messaging {
         &self,
         name: &str,
         topics: Vec<String>,
-        batch_limit: usize,
         handler: H,
     ) -> Result<(), Error> {
-        let membership = self.membership(name, topics, batch_limit);
+        let membership = self.membership(name, topics);
         self.checked(name, consumer::run(self.clone(), membership, handler).await)
     }
 
@@ -155,12 +151,11 @@ impl Messaging {
         format!("{}.{name}.{}", self.options.service, self.options.instance)
     }
 
-    fn membership(&self, name: &str, topics: Vec<String>, batch_limit: usize) -> Membership {
+    fn membership(&self, name: &str, topics: Vec<String>) -> Membership {
         Membership {
             name: self.lane_name(name),
             group: format!("{}{}", self.options.kafka.namespace, self.options.service),
             topics,
-            batch_limit,
         }
     }
 

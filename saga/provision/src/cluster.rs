@@ -66,7 +66,6 @@ impl Cluster {
         let start = || {
             Kafka::start(kafka::Options {
                 heap_mb: 256,
-                short_lived: true,
                 throw_away: true,
                 ..kafka::Options::new(self.folder.join("kafka"))
             })

@@ -33,8 +33,6 @@ pub struct Options {
     pub port: u16,
     /// What the broker may use for objects; 128 is the least it starts with.
     pub heap_mb: u32,
-    /// Whether to start sooner and never reach full speed: for tests.
-    pub short_lived: bool,
     /// Java's home or its `java` program, if not JAVA_HOME, PATH or the usual places.
     pub java: Option<PathBuf>,
     /// The `mvn` program, if not the one on PATH.
@@ -52,7 +50,6 @@ impl Options {
             data_dir: data_dir.into(),
             port: 0,
             heap_mb: 512,
-            short_lived: false,
             java: None,
             maven: None,
             cache_dir: None,
@@ -106,7 +103,7 @@ impl Kafka {
                 controller_port: port::free()?,
             };
             launch.prepare().await?;
-            let broker = launch.broker(options.heap_mb, options.short_lived);
+            let broker = launch.broker(options.heap_mb);
             let mut process = Process::spawn(broker, manner.clone())?;
             launch::leave_pid(&data_dir, process.pid())?;
             match process.until(|process| process.logged(STARTED), START_PATIENCE).await {

@@ -271,7 +271,7 @@ fn quick(data_dir: PathBuf) -> postgres::Options {
 }
 
 fn small(data_dir: PathBuf) -> kafka::Options {
-    kafka::Options { heap_mb: 256, short_lived: true, ..kafka::Options::new(data_dir) }
+    kafka::Options { heap_mb: 256, ..kafka::Options::new(data_dir) }
 }
 
 async fn run(url: &str, statement: &str) {

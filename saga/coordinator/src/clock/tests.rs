@@ -72,7 +72,7 @@ fn asked(step: &str, number: u32) -> Instance {
         status: Status::Running,
         paused: false,
         steps: BTreeMap::from([(step.to_owned(), progress)]),
-        data: serde_json::Value::Null,
+        data: serde_json::from_str("null").unwrap(),
     }
 }
 

@@ -72,7 +72,7 @@ impl Participants {
         tokio::spawn(async move { sending.await.unwrap() });
         tokio::spawn(async move {
             let topics = COMMANDS.map(str::to_owned).to_vec();
-            messaging.consumer("hear", topics, 100, ear).await.unwrap();
+            messaging.consumer("hear", topics, ear).await.unwrap();
         });
         Participants { sender, heard, kept: Vec::new(), agreeable, _stop: stop.drop_guard() }
     }

@@ -15,6 +15,9 @@ use crate::{Error, Verdict, start::Messaging};
 
 /// How long a poll waits for the first record; also how soon a stop is noticed.
 const POLL_PATIENCE: Duration = Duration::from_millis(100);
+/// Records in one transaction. A batch and what follows from it take some 10 KiB for each of them, and
+/// beyond some hundreds records hardly get cheaper.
+const BATCH_LIMIT: usize = 600;
 /// A batch of large records is complete with these many bytes.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -95,7 +98,7 @@ impl<H: Handler> Loop<'_, H> {
     fn drain(&self, first: Record, subscription: &mut Subscription) -> Result<Vec<Record>, Error> {
         let mut byte_count = first.payload.len();
         let mut batch = vec![first];
-        while batch.len() < self.membership.batch_limit && byte_count < BATCH_BYTES_MAX {
+        while batch.len() < BATCH_LIMIT && byte_count < BATCH_BYTES_MAX {
             let Some(next) = subscription.poll(Duration::ZERO)? else { break };
             byte_count += next.payload.len();
             batch.push(next);

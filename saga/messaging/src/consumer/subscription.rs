@@ -64,13 +64,14 @@ impl Subscription {
             .set("topic.metadata.refresh.interval.ms", "5000")
             .set("fetch.min.bytes", fetch_bytes)
             .set("fetch.wait.max.ms", fetch_wait_ms)
-            .set("queued.max.messages.kbytes", "8192")
+            .set("queued.max.messages.kbytes", "2048")
             // While a transaction runs and so many records of a partition wait, no more are fetched:
             // the next fetch brings all that came. Requests are what costs, not records.
             .set("queued.min.messages", "16")
             .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.message.max.bytes", "1048576")
-            .set("fetch.max.bytes", "8388608")
+            // Of a partition. A larger record comes all the same, alone.
+            .set("fetch.message.max.bytes", "262144")
+            .set("fetch.max.bytes", "2097152")
             .create_with_context(Rebalances { lane: membership.name.clone() })?;
         let topics: Vec<String> =
             membership.topics.iter().map(|topic| format!("{}{topic}", kafka.namespace)).collect();

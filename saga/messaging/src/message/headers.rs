@@ -18,7 +18,7 @@ pub struct Headers {
 impl Headers {
     /// Room for those that a message of ours has.
     pub(crate) fn with_room() -> Self {
-        Headers { bytes: Vec::with_capacity(640), ends: Vec::with_capacity(10) }
+        Headers { bytes: Vec::with_capacity(512), ends: Vec::with_capacity(10) }
     }
 
     pub fn add(&mut self, name: &str, value: &[u8]) {

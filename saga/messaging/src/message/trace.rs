@@ -50,12 +50,14 @@ impl FromStr for Trace {
         else {
             return Err(());
         };
-        let is_hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if (trace.len(), parent.len()) != (32, 16) || !is_hex(trace) || !is_hex(parent) {
+        // Signs, which numbers may have, have no place in it.
+        if parent.len() != 16 || !parent.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(());
         }
+        // 32 hexadecimal digits are a way to write a UUID, and the quicker one to read.
+        let trace = Some(trace).filter(|trace| trace.len() == 32);
         Ok(Trace {
-            trace_id: u128::from_str_radix(trace, 16).map_err(|_| ())?,
+            trace_id: trace.and_then(|trace| Uuid::try_parse(trace).ok()).ok_or(())?.as_u128(),
             parent_id: u64::from_str_radix(parent, 16).map_err(|_| ())?,
         })
     }

@@ -20,12 +20,7 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_goes_away_and_forgets() {
     let folder = std::env::temp_dir().join(format!("saga-messaging-{}", uuid::Uuid::now_v7()));
-    let options = kafka::Options {
-        heap_mb: 256,
-        short_lived: true,
-        throw_away: true,
-        ..kafka::Options::new(folder)
-    };
+    let options = kafka::Options { heap_mb: 256, throw_away: true, ..kafka::Options::new(folder) };
     let mut broker = provision::Kafka::start(options).await.unwrap();
 
     what_was_committed_while_it_was_away_arrives_in_order(&mut broker).await;

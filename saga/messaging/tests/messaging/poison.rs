@@ -166,7 +166,7 @@ async fn an_error_that_a_handler_keeps_to_itself_loses_nothing() {
 
     let mut process = process;
     let messaging = process.messaging.clone();
-    process.spawn(async move { messaging.consumer("secrets", vec![topic], 100, Secretive).await });
+    process.spawn(async move { messaging.consumer("secrets", vec![topic], Secretive).await });
 
     post.read("secrets.v1.dead", 1, |dead| dead.key == b"wrong").await;
     world.until("SELECT count(*) FROM effect WHERE order_id IN ('one', 'two')", 2).await;
@@ -193,7 +193,7 @@ async fn the_failures_of_a_culprit_are_remembered_over_a_restart() {
             .await;
     }
     let messaging = process.messaging.clone();
-    process.spawn(async move { messaging.consumer("secrets", vec![topic], 100, Secretive).await });
+    process.spawn(async move { messaging.consumer("secrets", vec![topic], Secretive).await });
 
     post.read("remembered.v1.dead", 1, |dead| dead.key == b"wrong").await;
     assert_eq!(world.number("SELECT sum(failure_count)::bigint FROM inbox_culprit").await, 9);

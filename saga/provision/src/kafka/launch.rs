@@ -29,6 +29,9 @@ const ARCHIVE_PATIENCE: Duration = Duration::from_secs(90);
 const BROKER_SESSION_MS: u32 = 3_000;
 const BROKER_HEARTBEAT_MS: u32 = 500;
 const SERIAL_GC: &str = "-XX:+UseSerialGC";
+/// The optimizing compiler takes a core for a minute or two, and pays only for a broker that is busy
+/// for much longer.
+const QUICK_COMPILER: &str = "-XX:TieredStopAtLevel=1";
 
 /// One start of a broker.
 #[derive(Debug)]
@@ -55,19 +58,16 @@ impl Launch<'_> {
         folder::wipe(&self.data_dir.join(RECORDS))?;
         let cluster_id = new_cluster_id();
         let mut format = self.java();
-        format.args(["-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"]);
+        format.args(["kafka.tools.StorageTool", "format"]);
         format.args(["-t", &cluster_id, "-c"]).arg(properties);
         tool::succeed(format, FORMAT_PATIENCE).await?;
         fs::write(&cluster_id_file, cluster_id)
             .map_err(Error::io(format!("writing {cluster_id_file:?}")))
     }
 
-    pub(crate) fn broker(&self, heap_mb: u32, short_lived: bool) -> Command {
+    pub(crate) fn broker(&self, heap_mb: u32) -> Command {
         let mut broker = self.java();
         broker.arg(format!("-Xmx{heap_mb}m"));
-        if short_lived {
-            broker.arg("-XX:TieredStopAtLevel=1");
-        }
         broker.args(["-XX:+ExitOnOutOfMemoryError", "kafka.Kafka"]);
         broker.arg(self.data_dir.join(PROPERTIES));
         broker
@@ -76,7 +76,7 @@ impl Launch<'_> {
     /// Up to the name of the class to run.
     fn java(&self) -> Command {
         let mut java = Command::new(&self.java.program);
-        java.current_dir("/").args(["-Xms64m", SERIAL_GC, "-XX:-UsePerfData"]);
+        java.current_dir("/").args(["-Xms64m", SERIAL_GC, QUICK_COMPILER, "-XX:-UsePerfData"]);
         // Without a level of its own log4j tells errors only, and not that the broker started.
         java.arg("-Dlog4j2.level=INFO");
         if let Some(archive) = &self.jars.archive {

@@ -50,7 +50,7 @@ impl Asker {
         let heard_topics = heard_topics.chain([REPLIES]).map(str::to_owned).collect();
         tokio::spawn(async move { sending.await.unwrap() });
         tokio::spawn(async move {
-            messaging.consumer("hear", heard_topics, 100, Ear(ear)).await.unwrap();
+            messaging.consumer("hear", heard_topics, Ear(ear)).await.unwrap();
         });
         Asker { sender, heard, kept: Vec::new(), _stop: stop.drop_guard() }
     }

@@ -126,7 +126,7 @@ impl World {
         tokio::spawn(async move {
             let topics = [REPLIES, "order.events.v1", "inventory.events.v1.dead"];
             let topics = topics.map(str::to_owned).to_vec();
-            outside.consumer("ear", topics, 100, Ear(told)).await
+            outside.consumer("ear", topics, Ear(told)).await
         });
 
         let world = World { address, post, heard };
