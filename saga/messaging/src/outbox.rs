@@ -127,7 +127,7 @@ impl Row {
 #[serde(untagged)]
 enum Kept<'a> {
     /// An object: a message of ours.
-    Envelope(#[serde(borrow)] Stored<'a>),
+    Envelope(#[serde(borrow)] Box<Stored<'a>>),
     /// A list: the headers of a record that is sent on as it came.
     Headers(Vec<AsItCame>),
 }
