@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long anything may take that should happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// An order to place.

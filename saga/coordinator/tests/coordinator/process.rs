@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub type Client = SagaServiceClient<Channel>;
 
 /// How long a fact is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub struct Coordinator {

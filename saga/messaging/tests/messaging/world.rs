@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{post::Post, shop};
 
 /// Nothing here takes that long, except what never comes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// Where processes of one service run: their database and their Kafka.

@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 pub(crate) type Client = OrderServiceClient<Channel>;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a test sees.
 #[derive(Clone)]
