@@ -50,7 +50,9 @@ async fn forget(db: &PgPool, keep: Duration) -> sqlx::Result<i64> {
     query_scalar(
         "WITH gone AS (
             DELETE FROM saga WHERE id IN (
-                SELECT id FROM saga WHERE id < $1 AND ended_at < $2 ORDER BY id LIMIT $3
+                -- What a person settled may still be told of: without its row it would begin anew.
+                SELECT id FROM saga WHERE id < $1 AND ended_at < $2 AND status <> 'resolved'
+                ORDER BY id LIMIT $3
             )
             RETURNING id
         ), lines AS (
