@@ -1,6 +1,6 @@
 //! What can go wrong with a transaction, and what that means for the messages in it.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use time::OffsetDateTime;
 
@@ -11,6 +11,8 @@ use crate::message::BadHeaders;
 pub enum Error {
     #[error("the database said no")]
     Database(#[from] sqlx::Error),
+    #[error("Postgres did not answer within {0:?}")]
+    NoAnswer(Duration),
     #[error("another transaction changed the same row first")]
     Conflict,
     #[error("lane `{lane}` has a new owner")]
@@ -55,8 +57,29 @@ impl Error {
             | Error::Headers(_)
             | Error::Other(_)
             | Error::Topic(_) => Verdict::Culprit,
-            Error::Kafka(_) | Error::Migrate(_) => Verdict::Later,
+            Error::Kafka(_) | Error::Migrate(_) | Error::NoAnswer(_) => Verdict::Later,
             Error::Database(error) => database_verdict(error),
+        }
+    }
+
+    /// Whether the connection is of no use any more: nothing comes from it, or what it has prepared
+    /// fits the tables no longer and would fail again.
+    pub(crate) fn spoils_connection(&self) -> bool {
+        match self {
+            Error::NoAnswer(_) => true,
+            Error::Database(sqlx::Error::Database(answer)) => {
+                is_stale_statement(&answer.code().unwrap_or_default())
+            }
+            Error::Database(_)
+            | Error::Conflict
+            | Error::Fenced { .. }
+            | Error::TooLarge { .. }
+            | Error::Panicked(_)
+            | Error::Kafka(_)
+            | Error::Topic(_)
+            | Error::Migrate(_)
+            | Error::Headers(_)
+            | Error::Other(_) => false,
         }
     }
 
@@ -91,11 +114,26 @@ fn code_verdict(code: &str) -> Verdict {
         ("40", _) | (_, "23505") => Verdict::Again,
         // The handler went on after an error.
         (_, "25P02") => Verdict::Culprit,
+        _ if is_stale_statement(code) => Verdict::Later,
         // Connection, read-only, password, database, resources, locks, operator, system, internal:
         // not about the data. Nor is a schema that is not there yet, or rights that are missing.
         ("08" | "25" | "28" | "3D" | "42" | "53" | "55" | "57" | "58" | "XX", _) => Verdict::Later,
         _ => Verdict::Culprit,
     }
+}
+
+/// A migration changed what the statement was prepared for, or the statement is gone.
+fn is_stale_statement(code: &str) -> bool {
+    matches!(code, "0A000" | "26000")
+}
+
+/// What takes longer is given up: the connection may hang without a word.
+pub(crate) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let done = tokio::time::timeout(patience, work).await;
+    done.unwrap_or(Err(Error::NoAnswer(patience)))
 }
 
 /// How often a race may be lost in a row: more is no race.

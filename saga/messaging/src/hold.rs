@@ -1,12 +1,22 @@
 //! A thread's hold on its lane: claimed at first, lost in trouble, claimed again; and the frame of
 //! every transaction.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
 use tracing::warn;
 
-use crate::{Error, Messaging, Options, Tx, Verdict, error::chain, lane::Lane};
+use crate::{
+    Error, Messaging, Options, Tx, Verdict,
+    error::{chain, within},
+    lane::Lane,
+};
+
+/// How long a transaction may take. A connection can hang without a word, when a machine is gone or a
+/// row is locked by somebody who forgot it; the group must hear of us before it gives us up.
+const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
+/// The same for what is short.
+const STATEMENT_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Hold {
     messaging: Messaging,
@@ -40,9 +50,12 @@ impl Hold {
     ) -> Result<T, Error> {
         self.claim_again().await?;
         let Some(lane) = &mut self.lane else { return Err(self.fenced()) };
-        let result = in_transaction(lane, work).await;
+        let result = within(TRANSACTION_PATIENCE, in_transaction(lane, work)).await;
         // What has no transaction, or cannot end it, is of no use any more.
-        if result.is_err() && lane.roll_back().await.is_err() {
+        if let Err(failure) = &result
+            && (failure.spoils_connection()
+                || within(STATEMENT_PATIENCE, lane.roll_back()).await.is_err())
+        {
             self.lane = None;
         }
         result
@@ -52,7 +65,7 @@ impl Hold {
     pub(crate) async fn idle(&mut self) -> Result<(), Error> {
         let had_it = self.lane.is_some();
         let result = match &mut self.lane {
-            Some(lane) => lane.idle().await,
+            Some(lane) => within(STATEMENT_PATIENCE, lane.idle()).await,
             None => self.claim_again().await,
         };
         let Err(failure) = result else { return Ok(()) };
@@ -78,7 +91,7 @@ impl Hold {
     /// Before the process stops: marks what the broker acknowledges within a short while.
     pub(crate) async fn settle(&mut self) {
         let Some(lane) = &mut self.lane else { return };
-        if let Err(failure) = lane.settle().await {
+        if let Err(failure) = within(STATEMENT_PATIENCE, lane.settle()).await {
             warn!(lane = self.lane_name, error = chain(&failure), "the next start publishes again");
         }
     }

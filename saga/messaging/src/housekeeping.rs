@@ -52,9 +52,11 @@ async fn round(messaging: &Messaging, behind: &mut Behind) -> Result<(), Error> 
     // Last what needs Kafka: the rest is looked after while it is away.
     topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
     for (lane, published_seq) in behind.iter() {
-        // Who lives moves on.
-        if before.get(lane) == Some(published_seq) {
-            adopt(messaging, lane).await?;
+        // Who lives moves on. One that cannot be adopted must not keep the others waiting.
+        if before.get(lane) == Some(published_seq)
+            && let Err(error) = adopt(messaging, lane).await
+        {
+            warn!(lane, error = chain(&error), "publishing what its owner left");
         }
     }
     Ok(())
@@ -64,11 +66,11 @@ async fn round(messaging: &Messaging, behind: &mut Behind) -> Result<(), Error> 
 pub(crate) async fn rotate(db: &PgPool, options: &Options) -> Result<(), Error> {
     let now = OffsetDateTime::now_utc();
     let tables = [
-        ("outbox", By::Hour, options.outbox_retention),
-        ("inbox_command", By::UuidDay, options.inbox_horizon),
-        ("inbox_event", By::UuidDay, options.inbox_horizon),
+        ("outbox", By::Hour, options.outbox_retention, EMPTY_OUTBOX_DEFAULT),
+        ("inbox_command", By::UuidDay, options.inbox_horizon, EMPTY_INBOX_COMMAND_DEFAULT),
+        ("inbox_event", By::UuidDay, options.inbox_horizon, EMPTY_INBOX_EVENT_DEFAULT),
     ];
-    for (table, by, keep) in tables {
+    for (table, by, keep, empty_default) in tables {
         let present = partitions(db, table).await?;
         for wanted in by.wanted(table, now) {
             if !present.contains(&wanted.name) {
@@ -76,6 +78,8 @@ pub(crate) async fn rotate(db: &PgPool, options: &Options) -> Result<(), Error> 
             }
         }
         let keep = time::Duration::try_from(keep).unwrap_or(time::Duration::MAX);
+        let kept_from = now.checked_sub(keep).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        query(empty_default).bind(by.bound(kept_from)).execute(db).await?;
         for name in present.iter().filter(|name| by.is_over(table, name, now, keep)) {
             if table != "outbox" || is_published(db, name).await? {
                 info!(partition = name, "dropping a partition that is over");
@@ -85,6 +89,15 @@ pub(crate) async fn rotate(db: &PgPool, options: &Options) -> Result<(), Error> 
     }
     Ok(())
 }
+
+/// What came when its time had no partition lies in the default one, and goes row by row.
+const EMPTY_OUTBOX_DEFAULT: &str = "DELETE FROM outbox_default AS row USING outbox_lane AS lane
+     WHERE row.lane = lane.lane AND row.seq <= lane.published_seq
+         AND row.written_at < $1::text::timestamptz";
+const EMPTY_INBOX_COMMAND_DEFAULT: &str =
+    "DELETE FROM inbox_command_default WHERE saga_id < $1::text::uuid";
+const EMPTY_INBOX_EVENT_DEFAULT: &str =
+    "DELETE FROM inbox_event_default WHERE message_id < $1::text::uuid";
 
 async fn partitions(db: &PgPool, table: &str) -> Result<Vec<String>, Error> {
     let names = query_scalar(

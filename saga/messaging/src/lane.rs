@@ -12,17 +12,21 @@ use tracing::{info, warn};
 
 use crate::{
     Error, Tx, Verdict,
-    error::chain,
+    error::{chain, within},
     outbox::{self, Ownership, Row},
     relay::{Acknowledgement, Relay},
 };
 
 /// Rows read at once when publishing what an earlier owner left.
-const CATCH_UP_ROWS: i64 = 1_000;
+const CATCH_UP_ROWS: i64 = 250;
+/// A server that takes longer to answer is away.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look whether the earlier owner has let go, or Postgres is back.
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
-/// What the broker did not take is published again, at most this often.
-const REPUBLISH_PAUSE: Duration = Duration::from_millis(500);
+/// What the broker did not take is published again after this pause, and after twice the pause each
+/// time that it still does not take it.
+const FIRST_REPUBLISH_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_REPUBLISH_PAUSE: Duration = Duration::from_secs(30);
 /// How often, and how far apart, to look for the last acknowledgements before letting go.
 const SETTLE_TRIES: u32 = 50;
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
@@ -39,6 +43,7 @@ pub(crate) struct Lane {
     /// Published batches by their last row, oldest first.
     unacknowledged: VecDeque<(i64, Arc<Acknowledgement>)>,
     caught_up_at: Instant,
+    republish_pause: Duration,
 }
 
 impl Lane {
@@ -118,6 +123,7 @@ impl Lane {
             marked_seq: published_seq,
             unacknowledged: VecDeque::new(),
             caught_up_at: Instant::now(),
+            republish_pause: FIRST_REPUBLISH_PAUSE,
         };
         lane.catch_up().await?;
         Ok(lane)
@@ -125,17 +131,24 @@ impl Lane {
 
     /// Publishes, in order, every row that is not marked as published.
     async fn catch_up(&mut self) -> Result<(), Error> {
-        self.unacknowledged.clear();
         self.caught_up_at = Instant::now();
+        // What is lost is forgotten only once all of it is published again.
+        let mut published = VecDeque::new();
         let mut from = self.published_seq;
         let connection = &mut self.connection;
         while let Some((last_seq, rows)) =
             outbox::read_after(connection, &self.name, &self.source, from, CATCH_UP_ROWS).await?
         {
             info!(lane = self.name, rows = rows.len(), "publishing what was left");
-            self.unacknowledged.push_back((last_seq, self.relay.publish(&rows)));
+            let acknowledgement = self.relay.publish(&rows);
+            let is_lost = acknowledgement.is_lost();
+            published.push_back((last_seq, acknowledgement));
+            if is_lost {
+                break;
+            }
             from = last_seq;
         }
+        self.unacknowledged = published;
         Ok(())
     }
 
@@ -163,9 +176,9 @@ impl Lane {
         self.last_seq += rows.len() as i64;
         // Never before the commit is durable: what was told cannot be taken back. Nor before what
         // is to be published again: it comes after that, from the outbox.
-        let acknowledgement =
-            if self.has_lost() { Acknowledgement::lost() } else { self.relay.publish(&rows) };
-        self.unacknowledged.push_back((self.last_seq, acknowledgement));
+        if !self.has_lost() {
+            self.unacknowledged.push_back((self.last_seq, self.relay.publish(&rows)));
+        }
         Ok(())
     }
 
@@ -205,7 +218,9 @@ impl Lane {
     /// Once nothing is under way any more, so that it does not pile up.
     async fn republish_what_is_lost(&mut self) -> Result<(), Error> {
         let all_settled = || self.unacknowledged.iter().all(|(_, batch)| batch.is_settled());
-        if self.has_lost() && all_settled() && self.caught_up_at.elapsed() >= REPUBLISH_PAUSE {
+        let pause = self.republish_pause;
+        if self.has_lost() && all_settled() && self.caught_up_at.elapsed() >= pause {
+            self.republish_pause = (pause * 2).min(LONGEST_REPUBLISH_PAUSE);
             self.catch_up().await?;
         }
         Ok(())
@@ -224,6 +239,7 @@ impl Lane {
             }
             self.published_seq = *last_seq;
             self.unacknowledged.pop_front();
+            self.republish_pause = FIRST_REPUBLISH_PAUSE;
         }
     }
 }
@@ -234,10 +250,12 @@ async fn connect(database_url: &str, lane: &str) -> Result<PgConnection, Error> 
         // A plan that was made while a table was empty would stay: plan by the statement alone.
         .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")])
         .options([("enable_hashjoin", "off"), ("enable_mergejoin", "off")])
+        // What is published after a commit must not be lost with Postgres' memory.
+        .options([("synchronous_commit", "on")])
         // The lock of an owner whose machine is gone is free after some 15 s.
         .options([("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "5")])
         .options([("tcp_keepalives_count", "2")]);
-    Ok(PgConnection::connect_with(&options).await?)
+    within(CONNECT_PATIENCE, async { Ok(PgConnection::connect_with(&options).await?) }).await
 }
 
 /// Held by the connection: it is let go when the connection ends, however that comes about.

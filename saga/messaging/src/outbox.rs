@@ -19,8 +19,11 @@ use crate::{
 /// above. It is checked here, where the writer can still be told, and not in the relay, where a
 /// message that is too large would block its lane.
 pub const MESSAGE_LIMIT: usize = 900_000;
-/// What a dead letter may weigh: more than whatever fits into the topic that it comes from.
+/// What a dead letter may weigh: more than whatever fits into the topic that it comes from. And what
+/// of it key and headers may.
 pub(crate) const DEAD_LETTER_LIMIT: usize = 1_900_000;
+const DEAD_LETTER_KEY_LIMIT: usize = 100_000;
+const DEAD_LETTER_HEADERS_LIMIT: usize = 1_000_000;
 /// What the broker and the producer take: still more, for what the protocol adds.
 pub(crate) const RECORD_LIMIT: &str = "2097152";
 
@@ -62,17 +65,19 @@ impl<'c> Tx<'c> {
     }
 
     /// Sends a record on as it came, with one more header. Of a record that is far above the limits
-    /// only the beginning is sent.
+    /// only the beginning is sent, without its headers when they alone are.
     pub(crate) fn send_on(
         &mut self,
         topic: String,
         record: &Record,
         header: (&str, &str),
     ) -> Result<(), Error> {
-        let mut headers = record.headers.clone();
+        let fit = record.headers.size() <= DEAD_LETTER_HEADERS_LIMIT;
+        let mut headers = if fit { record.headers.clone() } else { Headers::default() };
         headers.add(header.0, header.1.as_bytes());
         let kept = json(&headers.iter().map(AsItCame::of).collect::<Vec<_>>())?;
-        let (key, payload) = (record.key.clone(), record.payload.clone());
+        let (mut key, payload) = (record.key.clone(), record.payload.clone());
+        key.truncate(DEAD_LETTER_KEY_LIMIT);
         let mut row = Row { topic, key, headers, kept, payload };
         let excess = row.size().saturating_sub(DEAD_LETTER_LIMIT);
         row.payload.truncate(row.payload.len().saturating_sub(excess));

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -22,11 +22,14 @@ use crate::{
     outbox::{RECORD_LIMIT, Row},
 };
 
-/// How many records may wait for the broker. When they do, whoever publishes waits too.
+/// How many records may wait for the broker. When they do, whoever publishes waits too, for a while.
 const RECORDS_IN_FLIGHT_MAX: &str = "20000";
 const KIBIBYTES_IN_FLIGHT_MAX: &str = "16384";
 /// How long to wait before a record is offered again to a full queue.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(2);
+/// A broker that takes nothing for so long is away: work goes on, and what it has to say is published
+/// from the outbox when the broker is back.
+const FULL_QUEUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A handle on the process's producer.
 #[derive(Clone)]
@@ -77,15 +80,16 @@ impl Relay {
         })
     }
 
-    /// Hands over committed rows in order, and waits while the queue is full: that is the
+    /// Hands over committed rows in order, and waits a while when the queue is full: that is the
     /// back-pressure. Blocks the calling thread, which is a lane's own.
     pub(crate) fn publish(&self, rows: &[Row]) -> Arc<Acknowledgement> {
+        let give_up_at = Instant::now() + FULL_QUEUE_PATIENCE;
         let acknowledgement = Arc::new(Acknowledgement {
             outstanding: AtomicUsize::new(rows.len()),
             lost: AtomicBool::new(false),
         });
         for (accepted, row) in rows.iter().enumerate() {
-            if let Err(error) = self.publish_row(row, &acknowledgement) {
+            if let Err(error) = self.publish_row(row, &acknowledgement, give_up_at) {
                 warn!(messaging.destination.name = %row.topic, %error, "record not accepted");
                 // The rows after it must not overtake it.
                 acknowledgement.give_up(rows.len() - accepted);
@@ -100,6 +104,7 @@ impl Relay {
         &self,
         row: &Row,
         acknowledgement: &Arc<Acknowledgement>,
+        give_up_at: Instant,
     ) -> Result<(), KafkaError> {
         let topic = format!("{}{}", self.namespace, row.topic);
         let mut record = BaseRecord::with_opaque_to(&topic, Arc::clone(acknowledgement))
@@ -110,7 +115,7 @@ impl Relay {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), same))
-                    if !self.shutdown.is_cancelled() =>
+                    if !self.shutdown.is_cancelled() && Instant::now() < give_up_at =>
                 {
                     record = same;
                     std::thread::sleep(FULL_QUEUE_PAUSE);
@@ -142,12 +147,6 @@ impl std::fmt::Debug for Relay {
 }
 
 impl Acknowledgement {
-    /// Of rows that have to wait for those before them.
-    pub(crate) fn lost() -> Arc<Self> {
-        let (outstanding, lost) = (AtomicUsize::new(0), AtomicBool::new(true));
-        Arc::new(Acknowledgement { outstanding, lost })
-    }
-
     fn give_up(&self, row_count: usize) {
         self.lost.store(true, Ordering::Release);
         self.outstanding.fetch_sub(row_count, Ordering::AcqRel);

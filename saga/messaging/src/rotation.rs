@@ -35,7 +35,7 @@ impl By {
         OffsetDateTime::from_unix_timestamp(begin).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
-    fn bound(self, at: OffsetDateTime) -> String {
+    pub(crate) fn bound(self, at: OffsetDateTime) -> String {
         match self {
             By::Hour => at.to_string(),
             By::UuidDay => first_id_at(at).to_string(),
@@ -53,9 +53,17 @@ impl By {
         }
     }
 
-    /// The partitions for now and for the time ahead.
+    /// The partitions for now and for the time ahead: none can be made while somebody reads the table
+    /// for long, as a backup does.
     pub(crate) fn wanted(self, table: &str, now: OffsetDateTime) -> Vec<Partition> {
-        (0..=2).map(|ahead| self.partition(table, now + self.span() * ahead)).collect()
+        (0..=self.ahead()).map(|ahead| self.partition(table, now + self.span() * ahead)).collect()
+    }
+
+    fn ahead(self) -> i32 {
+        match self {
+            By::Hour => 12,
+            By::UuidDay => 2,
+        }
     }
 
     /// Whether all that is in the partition called `name` is older than `keep`.

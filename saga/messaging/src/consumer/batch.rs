@@ -151,7 +151,7 @@ impl<H: Handler> Batches<H> {
         reason: &str,
         tell: Tell,
     ) -> Result<bool, Error> {
-        let handler = &mut self.handler;
+        let Batches { handler, hold, .. } = self;
         let note = query_scalar(
             "INSERT INTO inbox_culprit (topic, record_part, record_offset, failure_count, reason)
              VALUES ($1, $2, $3, 1, $4)
@@ -160,7 +160,7 @@ impl<H: Handler> Batches<H> {
              RETURNING failure_count",
         );
         let note = note.bind(&*record.topic).bind(record.partition).bind(record.offset);
-        self.hold
+        let set_aside = hold
             .transaction(async |tx| {
                 let failure_count: i32 = note.bind(reason).fetch_one(&mut **tx).await?;
                 if failure_count < CULPRIT_FAILURES_MAX {
@@ -173,7 +173,9 @@ impl<H: Handler> Batches<H> {
                 }
                 Ok(true)
             })
-            .await
+            .await;
+        handler.ended(set_aside.is_ok());
+        set_aside
     }
 
     async fn stopped_within(&self, pause: Duration) -> bool {

@@ -55,6 +55,8 @@ impl Subscription {
             .set("group.instance.id", &membership.name)
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "1500")
+            // Longer than a transaction may take: who hangs for longer leaves its partitions to others.
+            .set("max.poll.interval.ms", "120000")
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")

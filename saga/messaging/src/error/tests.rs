@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Error, Verdict, chain, code_verdict, pause_after};
+use super::{Error, Verdict, chain, code_verdict, pause_after, within};
 use crate::message::BadHeaders;
 
 #[test]
@@ -16,6 +16,7 @@ fn every_failure_has_a_verdict() {
         (Error::Other("oh".to_owned()), Verdict::Culprit),
         (Error::Topic("oh".to_owned()), Verdict::Culprit),
         (Error::Kafka(rdkafka::error::KafkaError::Canceled), Verdict::Later),
+        (Error::NoAnswer(Duration::from_secs(1)), Verdict::Later),
         (Error::Database(sqlx::Error::PoolTimedOut), Verdict::Later),
         (Error::Database(sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into())), Verdict::Later),
         (Error::Database(sqlx::Error::WorkerCrashed), Verdict::Later),
@@ -33,6 +34,8 @@ fn what_postgres_says_is_about_the_data_or_about_the_surroundings() {
         ("40P01", Verdict::Again),   // deadlock
         ("23505", Verdict::Again),   // unique violation
         ("08006", Verdict::Later),   // connection failure
+        ("0A000", Verdict::Later),   // the result of a prepared statement has other columns now
+        ("26000", Verdict::Later),   // the prepared statement is gone
         ("25006", Verdict::Later),   // read-only, after a switch to a replica
         ("28P01", Verdict::Later),   // wrong password
         ("3D000", Verdict::Later),   // no such database
@@ -68,6 +71,16 @@ fn pauses_grow_up_to_a_second_or_so() {
         let wanted = Duration::from_millis(millis);
         assert!(pause >= wanted * 3 / 4 && pause <= wanted * 5 / 4, "{tries}: {pause:?}");
     }
+}
+
+#[tokio::test]
+async fn a_postgres_that_says_nothing_is_not_waited_for_and_its_connection_not_used_again() {
+    let patience = Duration::from_millis(10);
+    let silent = within(patience, std::future::pending::<Result<(), Error>>()).await.unwrap_err();
+    assert!(matches!(silent, Error::NoAnswer(waited) if waited == patience), "{silent}");
+    assert!(silent.spoils_connection());
+    assert!(!Error::Conflict.spoils_connection());
+    assert!(within(patience, async { Ok(()) }).await.is_ok());
 }
 
 #[test]

@@ -12,7 +12,8 @@ fn partitions_follow_each_other_without_a_gap() {
         (By::UuidDay, "inbox", ["inbox_2026123100", "inbox_2027010100", "inbox_2027010200"]),
     ] {
         let wanted = by.wanted(table, NOW);
-        assert_eq!(wanted.iter().map(|wanted| wanted.name.as_str()).collect::<Vec<_>>(), names);
+        let first: Vec<_> = wanted.iter().take(3).map(|wanted| wanted.name.as_str()).collect();
+        assert_eq!(first, names);
         for pair in wanted.windows(2) {
             assert_eq!(pair[0].to, pair[1].from);
         }
