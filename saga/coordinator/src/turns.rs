@@ -179,6 +179,8 @@ impl<'a> Turns<'a> {
         let Some(row) = self.rows.get(&id) else { return };
         let Outgoing { attempt, topic, command: kind, payload } = command;
         let deadline = row.clock.deadline(&attempt);
+        let saga = self.rules.registry.saga(&row.instance.version);
+        let is_start = saga.is_some_and(|saga| saga.definition().begins_with(&attempt.step));
         let context = SagaContext {
             saga_id: id,
             definition: row.instance.version.saga.clone(),
@@ -188,6 +190,7 @@ impl<'a> Turns<'a> {
                 Direction::Compensate => messaging::message::Direction::Compensate,
             },
             attempt: attempt.number,
+            is_start,
         };
         let mut message = Message::command(SERVICE, &row.key, topic, kind, payload, context);
         message.envelope.deadline = deadline;

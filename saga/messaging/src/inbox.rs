@@ -84,7 +84,7 @@ pub(crate) async fn deferred(
             _ => (Call::Invoke, Stands::Deferred),
         };
         let direction = direction.parse().map_err(|()| unknown("direction", &direction))?;
-        let saga = SagaContext { saga_id, definition, step, direction, attempt };
+        let saga = SagaContext { saga_id, definition, step, direction, attempt, is_start: false };
         Ok((saga, call, Held { stands, attempt }))
     };
     rows.into_iter().map(waiting).collect()

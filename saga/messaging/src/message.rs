@@ -61,6 +61,9 @@ pub struct SagaContext {
     pub direction: Direction,
     /// Starts at 1.
     pub attempt: u32,
+    /// Of the step that the saga began with. Nobody was asked for it, so the command that undoes it is
+    /// not one that came before what it undoes.
+    pub is_start: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -244,11 +244,10 @@ fn count_late<'a>(
     }
 }
 
-/// What undoes the step that the saga started with has no command to wait for: it is run like any
-/// other.
+/// What undoes the step that the saga began with has no command to wait for: it is run like any other.
 fn call(saga: &SagaContext, command: &impl CommandSet) -> Call {
     match saga.direction {
-        Direction::Compensate if command.is_undo() => Call::Undo,
+        Direction::Compensate if command.is_undo() && !saga.is_start => Call::Undo,
         Direction::Compensate | Direction::Invoke => Call::Invoke,
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct About<'a> {
     direction: Option<Direction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
+    #[serde(default, rename = "start", skip_serializing_if = "std::ops::Not::not")]
+    is_start: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<Cow<'a, Outcome>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +50,7 @@ impl<'a> About<'a> {
             step: saga.map(|saga| saga.step.as_str().into()),
             direction: saga.map(|saga| saga.direction),
             attempt: saga.map(|saga| saga.attempt),
+            is_start: saga.is_some_and(|saga| saga.is_start),
             outcome: outcome.as_ref().map(Cow::Borrowed),
             cause: *causation_id,
             deadline: *deadline,
@@ -65,6 +68,7 @@ impl<'a> About<'a> {
                 step: required(self.step, "step")?.into_owned(),
                 direction: required(self.direction, "direction")?,
                 attempt: numbered(required(self.attempt, "attempt")?)?,
+                is_start: self.is_start,
             }),
         };
         Ok(Envelope {

@@ -13,6 +13,7 @@ fn saga() -> SagaContext {
         step: "reserve-stock".to_owned(),
         direction: Direction::Compensate,
         attempt: 3,
+        is_start: true,
     }
 }
 

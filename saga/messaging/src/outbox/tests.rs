@@ -15,6 +15,7 @@ fn command(key: &str) -> Envelope {
         step: "reserve \"stock\"".to_owned(),
         direction: Direction::Invoke,
         attempt: 2,
+        is_start: false,
     };
     Message::command("me", key, "shop".to_owned(), "Reserve".to_owned(), vec![], saga).envelope
 }

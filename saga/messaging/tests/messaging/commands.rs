@@ -36,6 +36,20 @@ async fn a_command_that_comes_twice_has_one_effect_and_gets_the_same_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_undoes_the_start_of_a_saga_is_run_though_nobody_was_asked_for_the_start() {
+    let world = World::new("start").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+
+    post.send(&saga.release(1).about("start", Some(true.into()))).await;
+
+    assert_eq!(post.replies(&saga, 1).await[0].outcome(), Outcome::Succeeded);
+    assert_eq!(effects(&world, &saga).await, ["release"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_holds_for_its_attempt_and_a_later_one_is_judged_anew() {
     let world = World::new("refusal").await;
     let mut process = world.start("0").await;

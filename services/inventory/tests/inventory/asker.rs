@@ -70,6 +70,7 @@ impl Asker {
             step: step.name.to_owned(),
             direction,
             attempt,
+            is_start: false,
         };
         let (key, topic) = (step.order.to_string(), C::TOPIC.to_owned());
         let payload = command.encode_to_vec();

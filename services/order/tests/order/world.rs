@@ -172,6 +172,7 @@ impl World {
             step: C::NAME.to_owned(),
             direction: Direction::Invoke,
             attempt: 1,
+            is_start: false,
         };
         let message = Message::command(
             "saga-coordinator",
