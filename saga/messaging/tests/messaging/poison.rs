@@ -86,6 +86,33 @@ async fn every_kind_of_poison_becomes_a_dead_letter_and_the_lane_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_only_at_its_commit_has_told_nobody() {
+    let world = World::new("commit-fails").await;
+    world
+        .run(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+                AS $$ BEGIN RAISE EXCEPTION 'no lemons'; END $$;
+             CREATE CONSTRAINT TRIGGER no_lemons AFTER INSERT ON effect
+                DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+                WHEN (new.what = 'reserve lemon') EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+
+    let behind = saga.asks(&commit(&saga), "commit-stock", "invoke", 1);
+    post.send_all(&[saga.reserve(1, "lemon"), behind]).await;
+
+    let replies = post.replies(&saga, 2).await;
+    let Outcome::Parked(why) = replies[0].outcome() else { panic!("{replies:?}") };
+    assert!(why.contains("no lemons"), "{why}");
+    assert_eq!(replies[1].envelope().kind, COMMITTED);
+    assert_eq!(effects(&world, &saga).await, ["commit"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_others_in_the_batch_of_a_culprit_have_their_effect_once() {
     let world = World::new("culprit").await;
     let post = world.post();
