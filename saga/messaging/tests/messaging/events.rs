@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use messaging::message::Outcome;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
@@ -61,6 +62,35 @@ async fn what_was_handled_changes_nothing_when_it_comes_again() {
     post.replies(&saga, 3).await;
     heard(&world, &sku, &["heard 1", "heard 2"]).await;
     assert_eq!(effects(&world, &saga).await, ["reserve apple", "release"]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_received_and_not_committed_comes_again() {
+    let world = World::new("uncommitted").await;
+    let (post, saga) = (world.post(), Saga::new());
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let mut other = world.db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE effect").execute(&mut *other).await.unwrap();
+
+    post.send(&saga.reserve(1, "apple")).await;
+    world.until_held_up("uncommitted.commands.0").await;
+    process.shutdown.cancel();
+    world
+        .run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = 'uncommitted.commands.0'",
+        )
+        .await;
+    process.stop().await;
+    other.rollback().await.unwrap();
+    assert_eq!(effects(&world, &saga).await, [""; 0]);
+
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    assert_eq!(post.replies(&saga, 1).await[0].outcome(), Outcome::Succeeded);
+    assert_eq!(effects(&world, &saga).await, ["reserve apple"]);
     process.stop().await;
 }
 

@@ -85,6 +85,15 @@ impl World {
         let reached = reached.await;
         assert!(reached.is_some(), "{statement} gives {last:?}, not {wanted}");
     }
+
+    /// Waits until a transaction of that lane waits for another one.
+    pub(crate) async fn until_held_up(&self, lane: &str) {
+        let waiting = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE wait_event_type = 'Lock' AND application_name = '{lane}'"
+        );
+        self.until(&waiting, 1).await;
+    }
 }
 
 /// Looks until it is there, or gives up.
