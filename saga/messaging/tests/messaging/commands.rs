@@ -139,6 +139,38 @@ async fn a_deferred_answer_is_given_later_to_the_latest_asking() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_given_while_it_is_asked_for_again_stands() {
+    let world = World::new("deferred-race").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+    post.send(&saga.reserve(1, "later")).await;
+    let deferred = "SELECT count(*) FROM inbox_command WHERE stands = 'deferred'";
+    world.until(deferred, 1).await;
+
+    let mut other = world.db.begin().await.unwrap();
+    sqlx::query(
+        "UPDATE inbox_command
+         SET stands = 'succeeded', reply = 'shop.inventory.v1.StockReserved', payload = ''",
+    )
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    post.send(&saga.reserve(2, "later")).await;
+    world.until_held_up("deferred-race.commands.0").await;
+    other.commit().await.unwrap();
+
+    // Behind it nothing is left.
+    post.send(&saga.asks(&commit(&saga), "commit-stock", "invoke", 1)).await;
+    let replies = post.replies(&saga, 1).await;
+    assert_eq!(replies[0].outcome(), Outcome::Succeeded);
+    assert_eq!(replies[0].envelope().kind, "shop.inventory.v1.StockReserved");
+    assert_eq!(replies[0].attempt(), 2);
+    assert_eq!(world.number(deferred).await, 0);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_was_undone_meanwhile_gets_no_late_answer() {
     let world = World::new("deferred-undone").await;
     let mut process = world.start("0").await;
