@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use messaging::message::Outcome;
+use messaging::message::{Outcome, span_id};
 
 use crate::{
     post::{Letter, Saga},
@@ -30,7 +30,10 @@ async fn a_command_that_comes_twice_has_one_effect_and_gets_the_same_answer() {
         assert_eq!(envelope.kind, "shop.inventory.v1.StockReserved");
         assert_eq!(reply.attempt(), attempt);
     }
-    assert_eq!(replies[0].envelope().causation_id, Some(command.envelope().id));
+    let (reply, command) = (replies[0].envelope(), command.envelope());
+    assert_eq!(reply.causation_id, Some(command.id));
+    assert_eq!(reply.trace.trace_id, command.trace.trace_id);
+    assert_eq!(reply.trace.parent_id, span_id(command.id));
     assert_eq!(effects(&world, &saga).await, ["reserve apple"]);
     process.stop().await;
 }
