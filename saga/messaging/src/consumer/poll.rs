@@ -71,6 +71,8 @@ impl<H: Handler> Loop<'_, H> {
                 drop(subscription);
                 subscription = self.subscribe(pace.fetching())?;
                 let (lane, fetching) = (&self.membership.name, pace.fetching());
+                metrics::counter!("consumer_fetching_switched_total", "lane" => lane.clone())
+                    .increment(1);
                 info!(lane, ?fetching, "records are fetched in another way");
             }
             let Some(first) = subscription.poll(POLL_PATIENCE)? else {

@@ -1,13 +1,14 @@
 //! Commands that come twice, too early, too late, or after everything else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use messaging::message::{Outcome, span_id};
 
 use crate::{
+    counted::counted,
     post::{Letter, Saga},
     shop::{Desk, Inventory, Request},
-    world::World,
+    world::{PATIENCE, World, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,15 +214,21 @@ async fn every_command_has_its_effect_once_however_records_are_fetched() {
     let mut process = world.start("0").await;
     process.participant(Inventory);
     let post = world.post();
+    let switch_count =
+        || counted("consumer_fetching_switched_total", "lane", "fetching.commands.0");
     let mut sagas: Vec<Saga> = Vec::new();
-    for _ in 0..12 {
+    let began = Instant::now();
+    while switch_count() == 0 {
+        assert!(began.elapsed() < PATIENCE, "it is not busy with {} commands", sagas.len());
         let more: Vec<Saga> = (0..300).map(|_| Saga::new()).collect();
         let commands: Vec<Letter> = more.iter().map(|saga| saga.reserve(1, "apple")).collect();
         post.send_all(&commands).await;
         sagas.extend(more);
+        // Some 1,300 a second.
         tokio::time::sleep(Duration::from_millis(230)).await;
     }
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let is_quiet = eventually(async || (switch_count() == 2).then_some(()));
+    assert!(is_quiet.await.is_some());
     let last = Saga::new();
     post.send(&last.reserve(1, "apple")).await;
     sagas.push(last);

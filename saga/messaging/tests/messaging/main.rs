@@ -10,6 +10,7 @@
 
 mod broker;
 mod commands;
+mod counted;
 mod events;
 mod lanes;
 mod poison;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{post::Post, shop};
+use crate::{counted, post::Post, shop};
 
 /// Nothing here takes that long, except what never comes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -32,6 +32,7 @@ impl World {
     }
 
     pub(crate) async fn on(brokers: String, service: &'static str) -> Self {
+        counted::count();
         let database_url = cluster::shared().await.database(&service.replace('-', "_")).await;
         let db = PgPoolOptions::new().max_connections(4).connect(&database_url).await.unwrap();
         sqlx::raw_sql(shop::TABLES).execute(&db).await.unwrap();
