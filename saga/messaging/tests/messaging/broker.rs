@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use messaging::Kafka;
+use futures::future::join_all;
+use messaging::{Kafka, Writes};
+use prost::Message;
+use proto::inventory::ItemListed;
 use provision::kafka;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
 };
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     commands::effects,
-    post::Saga,
+    post::{Letter, Saga},
     shop::{Desk, Inventory, Request},
-    world::World,
+    world::{PATIENCE, World},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,6 +28,8 @@ async fn a_broker_that_goes_away_and_forgets() {
     let mut broker = provision::Kafka::start(options).await.unwrap();
 
     what_was_committed_while_it_was_away_arrives_in_order(&mut broker).await;
+    more_than_the_producer_holds_waits_for_it_and_arrives_once(&mut broker).await;
+    who_stops_does_not_wait_for_the_producer(&mut broker).await;
     deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(&broker).await;
     a_topic_with_another_number_of_partitions_is_refused(&broker).await;
     broker.stop().await;
@@ -33,13 +39,12 @@ async fn what_was_committed_while_it_was_away_arrives_in_order(broker: &mut prov
     let world = World::on(broker.brokers(), "away").await;
     let mut process = world.start("0").await;
     let desk = process.writer(Desk);
-    let list = |revision| Request::List { sku: "away/item".to_owned(), revision };
-    desk.write(list(1)).await.unwrap();
+    desk.write(list("away", 1)).await.unwrap();
     world.until("SELECT published_seq FROM outbox_lane", 1).await;
 
     broker.kill();
     for revision in 2..=40 {
-        desk.write(list(revision)).await.unwrap();
+        desk.write(list("away", revision)).await.unwrap();
     }
     // Stopped, with nothing published: what it had in memory is gone.
     process.stop().await;
@@ -49,13 +54,87 @@ async fn what_was_committed_while_it_was_away_arrives_in_order(broker: &mut prov
     broker.restart().await.unwrap();
     let mut process = world.start("0").await;
     let desk = process.writer(Desk);
-    desk.write(list(41)).await.unwrap();
+    desk.write(list("away", 41)).await.unwrap();
 
     let told = world.post().read("inventory.events.v1", 41, |event| event.key == b"away").await;
     let ids: Vec<_> = told.iter().map(|event| event.envelope().id).collect();
     assert!(ids.is_sorted(), "{ids:?}");
     world.until("SELECT published_seq FROM outbox_lane", 41).await;
     process.stop().await;
+}
+
+async fn more_than_the_producer_holds_waits_for_it_and_arrives_once(broker: &mut provision::Kafka) {
+    let world = World::on(broker.brokers(), "full").await;
+    let mut process = world.start("0").await;
+    let desk = process.writer(Desk);
+    desk.write(list("full", 1)).await.unwrap();
+    world.until("SELECT published_seq FROM outbox_lane", 1).await;
+
+    broker.kill();
+    let writing = write_more_than_the_producer_holds(&desk, "full");
+    world.until("SELECT last_seq FROM outbox_lane", 26).await;
+    broker.restart().await.unwrap();
+
+    writing.await.unwrap();
+    desk.write(list("full", 27)).await.unwrap();
+    assert_eq!(revisions_up_to(&world, 27).await, (1..=27).collect::<Vec<_>>());
+    process.stop().await;
+}
+
+async fn who_stops_does_not_wait_for_the_producer(broker: &mut provision::Kafka) {
+    let world = World::on(broker.brokers(), "full-stop").await;
+    let mut process = world.start("0").await;
+    let desk = process.writer(Desk);
+    desk.write(list("full-stop", 1)).await.unwrap();
+    world.until("SELECT published_seq FROM outbox_lane", 1).await;
+
+    broker.kill();
+    let writing = write_more_than_the_producer_holds(&desk, "full-stop");
+    world.until("SELECT last_seq FROM outbox_lane", 26).await;
+    timeout(PATIENCE, process.stop()).await.unwrap();
+    // They are durable: that they are not published yet is no matter for the callers.
+    writing.await.unwrap();
+    drop(desk);
+
+    broker.restart().await.unwrap();
+    let mut process = world.start("0").await;
+    let desk = process.writer(Desk);
+    desk.write(list("full-stop", 27)).await.unwrap();
+    assert_eq!(revisions_up_to(&world, 27).await, (1..=27).collect::<Vec<_>>());
+    process.stop().await;
+}
+
+/// From the second revision on, in as few commits as possible.
+fn write_more_than_the_producer_holds(desk: &Writes<Desk>, key: &str) -> JoinHandle<()> {
+    let large = format!("{key}/{}", "x".repeat(800_000));
+    let requests = (2..=26).map(move |revision| Request::List { sku: large.clone(), revision });
+    let desk = desk.clone();
+    tokio::spawn(async move {
+        let answers = join_all(requests.map(|request| desk.write(request))).await;
+        assert!(answers.iter().all(|answer| *answer == Ok(true)), "{answers:?}");
+    })
+}
+
+/// What the topic tells of the world's key.
+async fn revisions_up_to(world: &World, last: i64) -> Vec<i64> {
+    let key = world.service.as_bytes();
+    let revision =
+        |letter: &Letter| ItemListed::decode(letter.payload.as_slice()).unwrap().revision;
+    let post = world.post();
+    let told = post.read_until("inventory.events.v1", move |letters| {
+        letters.last().is_some_and(|letter| letter.key == key && revision(letter) == last)
+    });
+    told.await.iter().filter(|letter| letter.key == key).map(revision).collect()
+}
+
+fn list(key: &str, revision: i64) -> Request {
+    Request::List { sku: format!("{key}/item"), revision }
+}
+
+async fn delete(broker: &provision::Kafka, topics: &[&str]) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", broker.brokers()).create().unwrap();
+    admin.delete_topics(topics, &AdminOptions::new()).await.unwrap();
 }
 
 async fn deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(
@@ -70,10 +149,7 @@ async fn deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(
     post.send(&saga.reserve(1, "apple")).await;
     post.replies(&saga, 1).await;
 
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", broker.brokers()).create().unwrap();
-    let topics = ["deleted.inventory.commands.v1", "deleted.saga.replies.v1"];
-    admin.delete_topics(&topics, &AdminOptions::new()).await.unwrap();
+    delete(broker, &["deleted.inventory.commands.v1", "deleted.saga.replies.v1"]).await;
     // Asked by a coordinator that asks again until it is answered.
     let mut attempt = 1;
     let answered = async {

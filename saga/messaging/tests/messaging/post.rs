@@ -204,7 +204,7 @@ impl Post {
     }
 
     /// What the topic has up to the record with which `enough` is true; asked after each.
-    async fn read_until(
+    pub(crate) async fn read_until(
         &self,
         topic: &str,
         mut enough: impl FnMut(&[Letter]) -> bool + Send + 'static,
