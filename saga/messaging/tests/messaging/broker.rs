@@ -1,6 +1,9 @@
 //! A Kafka of its own, that goes away and forgets.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use messaging::{Kafka, Writes};
@@ -16,6 +19,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     commands::effects,
+    counted::counted_by_all,
     post::{Letter, Saga},
     shop::{Desk, Inventory, Request},
     world::{PATIENCE, World},
@@ -30,6 +34,7 @@ async fn a_broker_that_goes_away_and_forgets() {
     what_was_committed_while_it_was_away_arrives_in_order(&mut broker).await;
     more_than_the_producer_holds_waits_for_it_and_arrives_once(&mut broker).await;
     who_stops_does_not_wait_for_the_producer(&mut broker).await;
+    what_was_reported_lost_is_published_again_in_its_place(&broker).await;
     deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(&broker).await;
     a_topic_with_another_number_of_partitions_is_refused(&broker).await;
     broker.stop().await;
@@ -113,6 +118,49 @@ fn write_more_than_the_producer_holds(desk: &Writes<Desk>, key: &str) -> JoinHan
         let answers = join_all(requests.map(|request| desk.write(request))).await;
         assert!(answers.iter().all(|answer| *answer == Ok(true)), "{answers:?}");
     })
+}
+
+async fn what_was_reported_lost_is_published_again_in_its_place(broker: &provision::Kafka) {
+    let world = World::on(broker.brokers(), "lost").await;
+    let mut process = world.start("0").await;
+    let desk = process.writer(Desk);
+    desk.write(list("lost", 1)).await.unwrap();
+    world.until("SELECT published_seq FROM outbox_lane", 1).await;
+
+    delete(broker, &["lost.inventory.events.v1"]).await;
+    let lost_count = || counted_by_all("outbox_publish_failures_total");
+    let (before, began) = (lost_count(), Instant::now());
+    let mut revision = 1;
+    while lost_count() == before {
+        assert!(began.elapsed() < PATIENCE, "nothing is lost of {revision}");
+        revision += 1;
+        desk.write(list("lost", revision)).await.unwrap();
+    }
+    let lost_by = revision;
+    // Who goes on writing finds the topic there before what was lost is published again.
+    process.housekeeping();
+    let arrived = format!("SELECT (published_seq > {lost_by})::int::bigint FROM outbox_lane");
+    let write_on = async {
+        loop {
+            revision += 1;
+            desk.write(list("lost", revision)).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = write_on => {}
+        () = world.until(&arrived, 1) => {}
+    }
+    revision += 1;
+    desk.write(list("lost", revision)).await.unwrap();
+
+    let mut told = revisions_up_to(&world, revision).await;
+    // What arrived after something that was lost comes once more.
+    let mut seen = HashSet::new();
+    told.retain(|revision| seen.insert(*revision));
+    let first = told[0];
+    assert!(first <= lost_by, "{lost_by} was lost and comes after {first}");
+    assert_eq!(told, (first..=revision).collect::<Vec<_>>());
+    process.stop().await;
 }
 
 /// What the topic tells of the world's key.

@@ -24,6 +24,11 @@ pub(crate) fn counted(name: &'static str, label: &'static str, value: &'static s
     look_up(&Key::from_parts(name, vec![Label::new(label, value)]))
 }
 
+/// Of a counter without labels: all tests together.
+pub(crate) fn counted_by_all(name: &'static str) -> u64 {
+    look_up(&Key::from_name(name))
+}
+
 fn look_up(key: &Key) -> u64 {
     COUNTERS.lock().unwrap().get(key).map_or(0, |counter| counter.load(Ordering::Relaxed))
 }
