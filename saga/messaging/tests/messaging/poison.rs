@@ -132,6 +132,10 @@ async fn the_others_in_the_batch_of_a_culprit_have_their_effect_once() {
         assert_eq!(matches!(reply.outcome(), Outcome::Parked(_)), is_culprit, "{n} got {reply:?}");
         assert_eq!(effects(&world, saga).await.len(), usize::from(!is_culprit));
     }
+    // Some shared a batch, or there was nothing to split.
+    let effect_count = world.number("SELECT count(*) FROM effect").await;
+    let commit_count = world.number("SELECT count(DISTINCT tx) FROM effect").await;
+    assert!(commit_count < effect_count, "{commit_count} commits for {effect_count} effects");
     process.stop().await;
 }
 
