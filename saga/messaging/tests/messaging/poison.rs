@@ -154,9 +154,73 @@ async fn an_event_that_cannot_be_read_becomes_a_dead_letter() {
     world.until("SELECT count(*) FROM effect WHERE what = 'heard 1'", 1).await;
     let (key, service) = (bad.key.clone(), world.service);
     let dead = post.read("inventory.events.v1.dead", 1, move |dead| {
-        dead.key == key && set_aside_by(dead) == service
+        dead.key == key && said_by(dead).set_aside_by == service
     });
     assert_eq!(dead.await[0].payload, bad.payload);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_from_before_the_inbox_becomes_a_dead_letter() {
+    let world = World::new("horizon").await;
+    let mut process = world.start("0").await;
+    process.subscriber("catalog", Catalog);
+    let (post, sku) = (world.post(), Uuid::now_v7().to_string());
+    let [old, foreign, good] = [1, 2, 3].map(|n| plain(TOPIC, &sku, &listed(&sku, n)));
+    let old = old.with("ce_id", Some(b"018bcfe5-6800-7000-8000-000000000000"));
+    let foreign = foreign.with("ce_id", Some(b"9b2ef2a1-6b6b-4b6b-8b6b-9b2ef2a16b6b"));
+
+    post.send_all(&[old, foreign, good]).await;
+
+    world.until("SELECT count(*) FROM effect WHERE what = 'heard 3'", 1).await;
+    assert_eq!(world.number("SELECT count(*) FROM effect").await, 1);
+    let dead = post.read("inventory.events.v1.dead", 2, |_| true).await;
+    for (dead, reason) in dead.iter().zip(["does not reach back", "not of version 7"]) {
+        assert!(said_by(dead).reason.contains(reason), "{dead:?} is not {reason}");
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_too_large_for_the_dead_letters_is_kept_by_its_beginning() {
+    let world = World::new("large").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+    let large = Letter { payload: vec![7; 2_000_000], ..saga.reserve(1, "apple") };
+
+    post.send_all(&[large.clone(), saga.reserve(2, "apple")]).await;
+
+    let replies = post.replies(&saga, 2).await;
+    assert!(matches!(replies[0].outcome(), Outcome::Parked(_)), "{:?}", replies[0]);
+    assert_eq!(replies[1].outcome(), Outcome::Succeeded);
+    let dead = post.read("inventory.commands.v1.dead", 1, |_| true).await;
+    let headers = dead[0].headers.iter().map(|(name, value)| name.len() + value.len());
+    let size = headers.sum::<usize>() + dead[0].key.len() + dead[0].payload.len();
+    assert_eq!(size, 1_900_000);
+    assert!(large.payload.starts_with(&dead[0].payload));
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_even_be_answered_is_set_aside_without_a_word() {
+    let world = World::new("unanswerable").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+    // Every reply has to repeat it.
+    let definition = "x".repeat(900_000);
+    let unanswerable = saga.reserve(1, "apple").about("definition", Some(definition.into()));
+
+    let behind = saga.asks(&commit(&saga), "commit-stock", "invoke", 1);
+    post.send_all(&[unanswerable.clone(), behind]).await;
+
+    assert_eq!(post.replies(&saga, 1).await[0].envelope().kind, COMMITTED);
+    let dead = post.read("inventory.commands.v1.dead", 1, |_| true).await;
+    assert_eq!(dead[0].payload, unanswerable.payload);
+    let reason = said_by(&dead[0]).reason;
+    assert!(reason.contains("900000 are allowed"), "{reason}");
+    assert_eq!(effects(&world, &saga).await, ["commit"]);
     process.stop().await;
 }
 
@@ -254,11 +318,10 @@ async fn a_lane_with_poison_keeps_the_order_of_each_key() {
 }
 
 const COMMANDS: &str = "inventory.commands.v1";
+const TOPIC: &str = "inventory.events.v1";
 
-fn set_aside_by(dead: &Letter) -> String {
-    let said: DeadLetter =
-        serde_json::from_slice(dead.header(dead_letter::HEADER).unwrap()).unwrap();
-    said.set_aside_by
+fn said_by(dead: &Letter) -> DeadLetter {
+    serde_json::from_slice(dead.header(dead_letter::HEADER).unwrap()).unwrap()
 }
 
 fn key_of(letter: &Letter) -> String {

@@ -139,6 +139,7 @@ impl Post {
             .set("bootstrap.servers", &brokers)
             .set("partitioner", "murmur2_random")
             .set("enable.idempotence", "true")
+            .set("message.max.bytes", "2097152")
             .create();
         Post { brokers, namespace, producer: Arc::new(producer.unwrap()) }
     }
