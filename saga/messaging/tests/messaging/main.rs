@@ -16,5 +16,6 @@ mod lanes;
 mod poison;
 mod post;
 mod shop;
+mod wire;
 mod world;
 mod writers;

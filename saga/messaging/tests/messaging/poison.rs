@@ -12,7 +12,8 @@ use crate::{
     commands::{COMMITTED, commit, effects},
     post::{Letter, Saga, plain},
     shop::{Catalog, Inventory, listed},
-    world::World,
+    wire,
+    world::{World, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +179,30 @@ async fn an_event_from_before_the_inbox_becomes_a_dead_letter() {
     for (dead, reason) in dead.iter().zip(["does not reach back", "not of version 7"]) {
         assert!(said_by(dead).reason.contains(reason), "{dead:?} is not {reason}");
     }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_whose_name_is_not_text_becomes_a_dead_letter() {
+    let world = World::new("nameless").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let (post, saga) = (world.post(), Saga::new());
+    let Letter { key, payload, .. } = saga.reserve(1, "apple");
+
+    let topic = format!("{}{COMMANDS}", world.kafka.namespace);
+    let sent = eventually(async || {
+        let headers: [(&[u8], &[u8]); 1] = [(b"\xff", b"1")];
+        wire::produce(&world.kafka.brokers, &topic, &key, &payload, &headers).then_some(())
+    });
+    assert!(sent.await.is_some());
+
+    let dead = post.read("inventory.commands.v1.dead", 1, |_| true).await;
+    assert_eq!((&dead[0].key, &dead[0].payload), (&key, &payload));
+    assert_eq!(said_by(&dead[0]).reason, "the name of a header is not UTF-8");
+    post.send(&saga.reserve(1, "apple")).await;
+    assert_eq!(post.replies(&saga, 1).await[0].outcome(), Outcome::Succeeded);
+    assert_eq!(effects(&world, &saga).await, ["reserve apple"]);
     process.stop().await;
 }
 
