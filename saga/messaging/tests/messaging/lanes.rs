@@ -7,7 +7,7 @@ use crate::{
     commands::effects,
     post::{Letter, Saga},
     shop::{Desk, Inventory, Request},
-    world::{World, eventually},
+    world::World,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,8 +172,11 @@ async fn the_lane_of_a_living_process_is_not_adopted() {
              UPDATE outbox_lane SET last_seq = last_seq + 1 WHERE lane = 'living.api.0'",
         )
         .await;
-    // By then the other one has been round.
     world.until("SELECT epoch FROM outbox_lane WHERE lane = 'living.dead.0'", 2).await;
+    // The other one has been round, but may have come to the living lane last. It adopts this one a
+    // round later.
+    world.run("INSERT INTO outbox_lane (lane, last_seq) VALUES ('living.dead.1', 1)").await;
+    world.until("SELECT epoch FROM outbox_lane WHERE lane = 'living.dead.1'", 2).await;
     assert_eq!(world.number("SELECT epoch FROM outbox_lane WHERE lane = 'living.api.0'").await, 1);
     other.stop().await;
     living.stop().await;
@@ -212,7 +215,6 @@ async fn partitions_come_and_go_with_time() {
     let desk = process.writer(Desk);
     desk.write(Request::List { sku: "partitions/item".to_owned(), revision: 1 }).await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM outbox_default").await, 0);
-    assert!(eventually(async || there("outbox_default").await.then_some(())).await.is_some());
     process.stop().await;
     again.stop().await;
 }
