@@ -9,7 +9,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext,
+    ClientConfig, ClientContext,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
@@ -54,25 +54,7 @@ impl Relay {
         client_id: &str,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let producer = kafka
-            .client(client_id)
-            // What the broker has twice has its effect once, by the inbox. The client's own idempotence
-            // would add fatal errors, and a busy wait behind every request: see decision 0008.
-            .set("enable.idempotence", "false")
-            .set("acks", "all")
-            // A record that is given up leaves a hole in its key's order: none is ever given up.
-            .set("message.timeout.ms", "0")
-            .set("partitioner", "murmur2_random")
-            .set("queue.buffering.max.messages", RECORDS_IN_FLIGHT_MAX)
-            .set("queue.buffering.max.kbytes", KIBIBYTES_IN_FLIGHT_MAX)
-            // Lingering adds itself to each of the nine hops of an order; batches come from commits.
-            .set("linger.ms", "0")
-            // One request at a time: one that is sent again does not fall behind a later one, so each
-            // key keeps its order. And the next gathers what comes meanwhile: few large requests
-            // under load, no wait without.
-            .set("max.in.flight.requests.per.connection", "1")
-            .set("message.max.bytes", RECORD_LIMIT)
-            .create_with_context(Reports)?;
+        let producer = config(kafka, client_id).create_with_context(Reports)?;
         Ok(Relay {
             producer: Arc::new(producer),
             namespace: kafka.namespace.as_str().into(),
@@ -133,6 +115,28 @@ impl Relay {
     }
 }
 
+fn config(kafka: &Kafka, client_id: &str) -> ClientConfig {
+    let mut config = kafka.client(client_id);
+    config
+        // What the broker has twice has its effect once, by the inbox. The client's own idempotence
+        // would add fatal errors, and a busy wait behind every request: see decision 0008.
+        .set("enable.idempotence", "false")
+        .set("acks", "all")
+        // A record that is given up leaves a hole in its key's order: none is ever given up.
+        .set("message.timeout.ms", "0")
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", RECORDS_IN_FLIGHT_MAX)
+        .set("queue.buffering.max.kbytes", KIBIBYTES_IN_FLIGHT_MAX)
+        // Lingering adds itself to each of the nine hops of an order; batches come from commits.
+        .set("linger.ms", "0")
+        // One request at a time: one that is sent again does not fall behind a later one, so each
+        // key keeps its order. And the next gathers what comes meanwhile: few large requests
+        // under load, no wait without.
+        .set("max.in.flight.requests.per.connection", "1")
+        .set("message.max.bytes", RECORD_LIMIT);
+    config
+}
+
 fn headers(row: &Row) -> OwnedHeaders {
     let empty = OwnedHeaders::new_with_capacity(row.headers.count());
     row.headers
@@ -185,3 +189,6 @@ impl ProducerContext for Reports {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
