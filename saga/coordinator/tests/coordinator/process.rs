@@ -12,6 +12,7 @@ use proto::saga::{
 };
 use saga_coordinator::{Config, run_sagas};
 use saga_core::Registry;
+use sqlx::{AssertSqlSafe, PgPool, query_scalar};
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -86,4 +87,25 @@ pub async fn until(
 /// The saga, by id or key, once it has this status.
 pub async fn once(client: &mut Client, id: &str, status: SagaStatus) -> GetSagaResponse {
     until(client, id, |found| found.saga.as_ref().unwrap().status() == status).await
+}
+
+/// Waits until the statement gives this number.
+pub async fn until_number(db: &PgPool, statement: &str, wanted: i64) {
+    let started = Instant::now();
+    loop {
+        let number: i64 = query_scalar(AssertSqlSafe(statement)).fetch_one(db).await.unwrap();
+        if number == wanted {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "{statement} gives {number}, not {wanted}");
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Waits until a transaction that hears answers waits for another one.
+pub async fn until_held_up(db: &PgPool) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'
+            AND application_name LIKE 'saga-coordinator.intake%'";
+    until_number(db, waiting, 1).await;
 }

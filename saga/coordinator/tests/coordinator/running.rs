@@ -12,6 +12,7 @@ use proto::{
     saga::{ListSagasRequest, RetryStepRequest, SagaStatus, WatchSagasRequest},
 };
 use saga_coordinator::sagas;
+use sqlx::{PgPool, query};
 use tokio::time::sleep;
 use tonic::Code;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     brief,
     participants::Participants,
-    process::{Client, Coordinator, PATIENCE, config, once},
+    process::{Client, Coordinator, PATIENCE, config, once, until_held_up},
 };
 
 #[tokio::test]
@@ -114,6 +115,36 @@ async fn two_coordinators_share_the_sagas_and_each_is_ended_once() {
     }
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_meets_another_move_follows_from_what_that_one_left() {
+    let config = config(&["--resend-after-ms", "600000"]).await;
+    let (coordinator, mut client) = Coordinator::start(brief::registry(), &config).await;
+    let mut participants = Participants::start(&config.common).await;
+    let db = PgPool::connect(&config.database_url).await.unwrap();
+    let order = Uuid::now_v7().to_string();
+    participants.publish_placed(&order).await;
+    let asked = participants.asked("authorize-payment").await;
+
+    // Of this move the journal knows nothing: only the saga's row stands in the way of the answer.
+    let mut other = db.begin().await.unwrap();
+    query(
+        "UPDATE saga
+         SET revision = 7, instance = jsonb_set(instance::jsonb, '{revision}', '7')::text",
+    )
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    participants.succeed(&asked).await;
+    until_held_up(&db).await;
+    other.commit().await.unwrap();
+
+    participants.asked("approve-order").await;
+    let found = once(&mut client, &order, SagaStatus::Running).await;
+    assert_eq!(found.saga.unwrap().revision, 8);
+    assert_eq!(participants.take_heard(), []);
+    coordinator.stop().await;
 }
 
 /// Keys of the sagas that this coordinator ends from now on.
