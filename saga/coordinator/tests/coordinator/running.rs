@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     brief,
     participants::Participants,
-    process::{Client, Coordinator, PATIENCE, config, once, until_held_up},
+    process::{Client, Coordinator, PATIENCE, config, once, until, until_held_up},
 };
 
 #[tokio::test]
@@ -81,17 +81,17 @@ async fn two_coordinators_share_the_sagas_and_each_is_ended_once() {
 
     let started = Instant::now();
     let mut keys = Vec::new();
-    // Until both have their share of the partitions.
-    while ended_by(0).is_empty() || ended_by(1).is_empty() {
+    let mut retried = false;
+    // Until both have their share of the partitions, and of the retries.
+    while ended_by(0).is_empty() || ended_by(1).is_empty() || !retried {
         assert!(started.elapsed() < PATIENCE, "one of them gets nothing to do");
         let round: Vec<String> = (0..20).map(|_| Uuid::now_v7().to_string()).collect();
-        for key in &round {
-            participants.publish_placed(key).await;
-        }
         // Operators of both get in the way of the answers.
         for key in &round {
-            retry_if_it_runs(&mut client, key, "a").await;
-            retry_if_it_runs(&mut other_client, key, "b").await;
+            participants.publish_placed(key).await;
+            until(&mut client, key, |_| true).await;
+            retried |= retry_if_it_runs(&mut client, key, "a").await;
+            retried |= retry_if_it_runs(&mut other_client, key, "b").await;
         }
         for key in &round {
             assert!(once(&mut client, key, SagaStatus::Completed).await.journal_agrees);
@@ -113,6 +113,7 @@ async fn two_coordinators_share_the_sagas_and_each_is_ended_once() {
         let first = *sent.entry(attempt.clone()).or_insert(asked.id);
         assert_eq!(first, asked.id, "{attempt:?} was sent twice");
     }
+    assert!(sent.keys().any(|(.., attempt)| *attempt > 1), "no retry was in time");
     one.stop().await;
     two.stop().await;
 }
@@ -162,15 +163,16 @@ async fn watch_ended(client: &mut Client) -> Arc<Mutex<BTreeSet<String>>> {
     ended
 }
 
-async fn retry_if_it_runs(client: &mut Client, key: &str, operator: &str) {
+async fn retry_if_it_runs(client: &mut Client, key: &str, operator: &str) -> bool {
     let request = RetryStepRequest {
         id: key.to_owned(),
         by: operator.to_owned(),
         reason: "it takes long".to_owned(),
         request_id: format!("{operator}-{key}"),
     };
-    if let Err(status) = client.retry_step(request).await {
-        let expected = [Code::NotFound, Code::FailedPrecondition];
-        assert!(expected.contains(&status.code()), "{status:?}");
+    let refused = client.retry_step(request).await.err();
+    if let Some(status) = &refused {
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
     }
+    refused.is_none()
 }
