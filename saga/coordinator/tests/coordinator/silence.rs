@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use proto::saga::{RetryStepRequest, SagaStatus, StepStatus};
+use proto::saga::{GetSagaResponse, RetryStepRequest, SagaStatus, StepStatus};
 use saga_coordinator::sagas;
 use saga_core::Registry;
-use sqlx::PgPool;
+use sqlx::{PgPool, query, query_as};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     brief,
     participants::{Asked, Participants},
-    process::{Coordinator, config, once, until},
+    process::{Coordinator, config, once, until, until_number},
 };
 
 #[tokio::test]
@@ -73,12 +73,7 @@ async fn a_deadline_passes_when_it_is_due() {
         let order = Uuid::now_v7().to_string();
         participants.publish_placed(&order).await;
         let asked = participants.asked("authorize-payment").await;
-        let (started_at, due_at): (OffsetDateTime, OffsetDateTime) =
-            sqlx::query_as("SELECT started_at, wake_at FROM saga WHERE id = $1")
-                .bind(asked.saga.saga_id)
-                .fetch_one(&db)
-                .await
-                .unwrap();
+        let (started_at, due_at) = times(&db, &asked).await;
         // Spread by ten per cent, so that not all come at once.
         let due_in = due_at - started_at;
         assert!(due_in >= PATIENCE.mul_f64(0.89) && due_in <= PATIENCE.mul_f64(1.11), "{due_in}");
@@ -86,12 +81,9 @@ async fn a_deadline_passes_when_it_is_due() {
         let undo = participants.next(|asked| asked.key == order).await;
         assert_eq!(undo.kind, "shop.payment.v1.VoidPayment");
         let found = once(&mut client, &order, SagaStatus::Compensating).await;
+        let at = timed_out_at(&found);
         assert_eq!(found.saga.unwrap().cause, "authorize-payment was not answered in time");
         assert_eq!(found.steps[1].status(), StepStatus::Compensating);
-        let timed_out = found.journal.iter().find(|entry| entry.happened == "timed-out").unwrap();
-        let at = timed_out.happened_at.unwrap();
-        let at = OffsetDateTime::from_unix_timestamp(at.seconds).unwrap()
-            + Duration::from_nanos(at.nanos.unsigned_abs().into());
         assert!(at >= due_at, "{at} is before {due_at}");
         late.push(at - due_at);
     }
@@ -99,4 +91,67 @@ async fn a_deadline_passes_when_it_is_due() {
     late.sort_unstable();
     assert!(late[1] <= LATE_MAX, "{late:?}");
     coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_outlives_the_coordinator() {
+    let config = config(&["--resend-after-ms", "600000"]).await;
+    let registry = || Registry::default().current(brief::impatient(Duration::from_secs(3)));
+    let (former, _) = Coordinator::start(registry(), &config).await;
+    let mut participants = Participants::start(&config.common).await;
+    let db = PgPool::connect(&config.database_url).await.unwrap();
+    let order = Uuid::now_v7().to_string();
+    participants.publish_placed(&order).await;
+    let asked = participants.asked("authorize-payment").await;
+    let (_, due_at) = times(&db, &asked).await;
+    former.stop().await;
+
+    let (coordinator, mut client) = Coordinator::start(registry(), &config).await;
+    let undo = participants.next(|asked| asked.key == order).await;
+    assert_eq!(undo.kind, "shop.payment.v1.VoidPayment");
+    let found = once(&mut client, &order, SagaStatus::Compensating).await;
+    let at = timed_out_at(&found);
+    assert!(at >= due_at, "{at} is before {due_at}");
+    assert!(found.journal_agrees);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn a_saga_that_cannot_be_read_does_not_keep_the_others_from_their_deadlines() {
+    let config = config(&["--resend-after-ms", "600000"]).await;
+    let registry = Registry::default().current(brief::impatient(Duration::from_secs(2)));
+    let (coordinator, mut client) = Coordinator::start(registry, &config).await;
+    let mut participants = Participants::start(&config.common).await;
+    let db = PgPool::connect(&config.database_url).await.unwrap();
+    let [unreadable, order] = [(); 2].map(|()| Uuid::now_v7().to_string());
+    participants.publish_placed(&unreadable).await;
+    participants.asked("authorize-payment").await;
+
+    // From now on it is the first that is due.
+    query("UPDATE saga SET instance = 'no saga', wake_at = 'epoch'").execute(&db).await.unwrap();
+    participants.publish_placed(&order).await;
+    participants.asked("authorize-payment").await;
+
+    let undo = participants.next(|asked| asked.key == order).await;
+    assert_eq!(undo.kind, "shop.payment.v1.VoidPayment");
+    once(&mut client, &order, SagaStatus::Compensating).await;
+    let waits = format!("SELECT count(*) FROM saga WHERE key = '{unreadable}' AND wake_at > now()");
+    until_number(&db, &waits, 1).await;
+    coordinator.stop().await;
+}
+
+/// When it began, and when it is to be looked at.
+async fn times(db: &PgPool, asked: &Asked) -> (OffsetDateTime, OffsetDateTime) {
+    query_as("SELECT started_at, wake_at FROM saga WHERE id = $1")
+        .bind(asked.saga.saga_id)
+        .fetch_one(db)
+        .await
+        .unwrap()
+}
+
+fn timed_out_at(found: &GetSagaResponse) -> OffsetDateTime {
+    let timed_out = found.journal.iter().find(|entry| entry.happened == "timed-out").unwrap();
+    let at = timed_out.happened_at.unwrap();
+    OffsetDateTime::from_unix_timestamp(at.seconds).unwrap()
+        + Duration::from_nanos(at.nanos.unsigned_abs().into())
 }
