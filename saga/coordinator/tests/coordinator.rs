@@ -15,6 +15,8 @@ mod running;
 mod silence;
 #[path = "coordinator/stuck.rs"]
 mod stuck;
+#[path = "coordinator/poison.rs"]
+mod poison;
 #[path = "coordinator/versions.rs"]
 mod versions;
 #[path = "coordinator/looking.rs"]

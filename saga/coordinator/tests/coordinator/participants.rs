@@ -22,7 +22,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, until_number};
 
 const COMMANDS: [&str; 3] = ["order.commands.v1", "inventory.commands.v1", "payment.commands.v1"];
 const EVENTS: &str = "order.events.v1";
@@ -33,6 +33,7 @@ pub struct Participants {
     heard: mpsc::UnboundedReceiver<Asked>,
     kept: Vec<Asked>,
     agreeable: Arc<AtomicBool>,
+    db: PgPool,
     _stop: DropGuard,
 }
 
@@ -49,7 +50,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    fn answer(&self, outcome: Outcome, payload: Vec<u8>) -> Message {
+    pub fn answer(&self, outcome: Outcome, payload: Vec<u8>) -> Message {
         let mut message = Message::parked(NAME, &self.key, self.saga.clone(), String::new());
         message.envelope.outcome = Some(outcome);
         Message { payload, ..message }
@@ -64,7 +65,7 @@ impl Participants {
         let stop = CancellationToken::new();
         let topics = [COMMANDS.as_slice(), &[EVENTS]].concat();
         let options = common.messaging(NAME, &url, &topics);
-        let messaging = Messaging::start(options, db, stop.clone()).await.unwrap();
+        let messaging = Messaging::start(options, db.clone(), stop.clone()).await.unwrap();
         let (sender, sending) = messaging.writer("send", Sender);
         let (ear, heard) = mpsc::unbounded_channel();
         let agreeable = Arc::new(AtomicBool::new(false));
@@ -74,7 +75,7 @@ impl Participants {
             let topics = COMMANDS.map(str::to_owned).to_vec();
             messaging.consumer("hear", topics, ear).await.unwrap();
         });
-        Participants { sender, heard, kept: Vec::new(), agreeable, _stop: stop.drop_guard() }
+        Participants { sender, heard, kept: Vec::new(), agreeable, db, _stop: stop.drop_guard() }
     }
 
     /// From now on, whatever is asked is done.
@@ -83,14 +84,19 @@ impl Participants {
     }
 
     pub async fn publish_placed(&self, order_id: &str) {
-        let event = OrderPlaced {
-            order_id: order_id.to_owned(),
-            lines: vec![PlacedLine { sku: "SKU-1".to_owned(), quantity: 2 }],
-            total: Some(Money { minor_units: 500, currency: "EUR".to_owned() }),
-            payment_method: "tok-visa".to_owned(),
-            customer_id: "ada".to_owned(),
-        };
-        self.sender.write(Message::event(NAME, order_id, &event)).await.unwrap();
+        self.send(placed(order_id)).await;
+    }
+
+    /// Whatever it says.
+    pub async fn send(&self, message: Message) {
+        self.sender.write(vec![message]).await.unwrap();
+    }
+
+    /// Returns when they are in the topic.
+    pub async fn send_all(&self, messages: Vec<Message>) {
+        self.sender.write(messages).await.unwrap();
+        until_number(&self.db, "SELECT sum(last_seq - published_seq)::bigint FROM outbox_lane", 0)
+            .await;
     }
 
     pub async fn succeed(&self, asked: &Asked) {
@@ -98,12 +104,12 @@ impl Participants {
     }
 
     pub async fn reply(&self, asked: &Asked, reply: Vec<u8>) {
-        self.sender.write(asked.answer(Outcome::Succeeded, reply)).await.unwrap();
+        self.send(asked.answer(Outcome::Succeeded, reply)).await;
     }
 
     pub async fn park(&self, asked: &Asked, reason: &str) {
         let outcome = Outcome::Parked(reason.to_owned());
-        self.sender.write(asked.answer(outcome, Vec::new())).await.unwrap();
+        self.send(asked.answer(outcome, Vec::new())).await;
     }
 
     /// The next command to this step; others are kept for later.
@@ -135,15 +141,34 @@ impl Participants {
     }
 }
 
+/// An order was placed.
+pub fn placed(order_id: &str) -> Message {
+    let event = OrderPlaced {
+        order_id: order_id.to_owned(),
+        lines: vec![PlacedLine { sku: "SKU-1".to_owned(), quantity: 2 }],
+        total: Some(Money { minor_units: 500, currency: "EUR".to_owned() }),
+        payment_method: "tok-visa".to_owned(),
+        customer_id: "ada".to_owned(),
+    };
+    Message::event(NAME, order_id, &event)
+}
+
 #[derive(Debug)]
 struct Sender;
 
 impl Writer for Sender {
-    type Request = Message;
+    type Request = Vec<Message>;
     type Response = ();
 
-    async fn write(&mut self, tx: &mut Tx<'_>, messages: &[Message]) -> Result<Vec<()>, Error> {
-        messages.iter().map(|message| tx.send(message.clone())).collect()
+    async fn write(
+        &mut self,
+        tx: &mut Tx<'_>,
+        requests: &[Vec<Message>],
+    ) -> Result<Vec<()>, Error> {
+        let mut send = |messages: &Vec<Message>| {
+            messages.iter().try_for_each(|message| tx.send(message.clone()))
+        };
+        requests.iter().map(&mut send).collect()
     }
 }
 
