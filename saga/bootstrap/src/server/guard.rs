@@ -59,7 +59,8 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 async fn answer(guard: &Guard, method: &Method, request: Request, next: Next) -> Response {
-    let Ok(_permit) = guard.under_way.try_acquire() else {
+    let permit = method.is_counted.then(|| guard.under_way.try_acquire());
+    let Ok(_permit) = permit.transpose() else {
         return Status::from(Problem::Busy { retry_after: RETRY_AFTER_BUSY }).into_http();
     };
     let given = match given_deadline(request.headers()) {
@@ -74,9 +75,18 @@ async fn answer(guard: &Guard, method: &Method, request: Request, next: Next) ->
 
     let started = Instant::now();
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let answered = match until_answer {
-        Some(deadline) => tokio::time::timeout(deadline, answer).await,
-        None => Ok(answer.await),
+    let answer = async {
+        match until_answer {
+            Some(deadline) => tokio::time::timeout(deadline, answer).await,
+            None => Ok(answer.await),
+        }
+    };
+    let answered = tokio::select! {
+        answered = answer => answered,
+        // Its caller may go on sending for as long as it likes.
+        () = guard.end_streams.cancelled(), if method.is_client_streaming => {
+            return stopping().into_http();
+        }
     };
     match answered {
         Ok(Ok(response)) if method.is_server_streaming => {
@@ -101,6 +111,10 @@ const RETRY_AFTER_BUSY: Duration = Duration::from_millis(200);
 
 pub(super) fn deadline_passed() -> Status {
     Status::deadline_exceeded("no answer in time; what was asked for may still be done")
+}
+
+pub(super) fn stopping() -> Status {
+    Status::unavailable("this process is stopping; send it again elsewhere")
 }
 
 /// The caller's `grpc-timeout`: up to eight digits and a unit.

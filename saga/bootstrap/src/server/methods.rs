@@ -16,19 +16,21 @@ pub(super) struct Method {
     /// The answer may have to wait for the client's stream to end.
     pub(super) is_client_streaming: bool,
     pub(super) is_server_streaming: bool,
+    /// Counts as under way: not what tells of the server itself, above all when it is busy.
+    pub(super) is_counted: bool,
 }
 
 impl Methods {
     /// The methods in `descriptor_set` and those that every server has.
     pub(super) fn read(descriptor_set: &[u8]) -> anyhow::Result<Self> {
         let sets = [
-            descriptor_set,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            (descriptor_set, true),
+            (tonic_health::pb::FILE_DESCRIPTOR_SET, false),
+            (tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET, false),
+            (tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET, false),
         ];
         let mut methods = HashMap::new();
-        for set in sets {
+        for (set, is_counted) in sets {
             let set = FileDescriptorSet::decode(set).context("reading the descriptor set")?;
             for file in &set.file {
                 for service in &file.service {
@@ -40,6 +42,7 @@ impl Methods {
                             path: Arc::clone(&path),
                             is_client_streaming: method.client_streaming(),
                             is_server_streaming: method.server_streaming(),
+                            is_counted,
                         };
                         methods.insert(path, method);
                     }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
-use super::guard::deadline_passed;
+use super::guard::{deadline_passed, stopping};
 
 /// Passes a body on until it has nothing to say while the process stops or its time is over; then
 /// it ends with that status instead of waiting.
@@ -41,10 +41,7 @@ impl StreamEnd {
         {
             return Poll::Ready(deadline_passed());
         }
-        self.stops
-            .as_mut()
-            .poll(context)
-            .map(|()| Status::unavailable("this process is stopping; follow it again elsewhere"))
+        self.stops.as_mut().poll(context).map(|()| stopping())
     }
 }
 

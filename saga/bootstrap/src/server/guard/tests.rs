@@ -13,27 +13,49 @@ use tower::ServiceExt;
 use super::{Guard, MAX_UNDER_WAY, Methods, guard, parse_timeout};
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
+const GET: &str = "/shop.order.v1.OrderService/GetOrder";
+const SUBMIT: &str = "/shop.order.v1.OrderService/SubmitOrders";
 
-fn call() -> Request<Body> {
-    let request = Request::post(CHECK).header(CONTENT_TYPE, "application/grpc");
+fn call(path: &str) -> Request<Body> {
+    let request = Request::post(path).header(CONTENT_TYPE, "application/grpc");
     request.body(Body::empty()).unwrap()
+}
+
+fn new_guard(end_streams: CancellationToken) -> Arc<Guard> {
+    Arc::new(Guard::new(Methods::read(proto::FILE_DESCRIPTOR_SET).unwrap(), end_streams))
+}
+
+async fn code(server: &Router, path: &str) -> Option<Code> {
+    let answer = server.clone().oneshot(call(path)).await.unwrap();
+    Status::from_header_map(answer.headers()).map(|status| status.code())
 }
 
 #[tokio::test]
 async fn a_call_over_the_limit_is_told_to_come_again() {
-    let state = Arc::new(Guard::new(Methods::read(&[]).unwrap(), CancellationToken::new()));
+    let state = new_guard(CancellationToken::new());
     let server = Router::new()
         .route(CHECK, post(async || "answered"))
+        .route(GET, post(async || "answered"))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), guard));
 
     let taken = state.under_way.try_acquire_many(MAX_UNDER_WAY.try_into().unwrap()).unwrap();
-    let answer = server.clone().oneshot(call()).await.unwrap();
-    let status = Status::from_header_map(answer.headers()).unwrap();
-    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(code(&server, GET).await, Some(Code::ResourceExhausted));
+    // Who asks after the health of a busy server would restart it.
+    assert_eq!(code(&server, CHECK).await, None);
 
     drop(taken);
-    let answer = server.oneshot(call()).await.unwrap();
-    assert!(Status::from_header_map(answer.headers()).is_none());
+    assert_eq!(code(&server, GET).await, None);
+}
+
+#[tokio::test]
+async fn a_stream_of_requests_ends_when_the_process_stops() {
+    let end_streams = CancellationToken::new();
+    let server = Router::new()
+        .route(SUBMIT, post(std::future::pending::<&str>))
+        .layer(axum::middleware::from_fn_with_state(new_guard(end_streams.clone()), guard));
+    let stop = async { end_streams.cancel() };
+    let (code, ()) = tokio::join!(code(&server, SUBMIT), stop);
+    assert_eq!(code, Some(Code::Unavailable));
 }
 
 #[test]
