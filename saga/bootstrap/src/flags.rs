@@ -46,7 +46,8 @@ pub struct Common {
           value_parser = seconds)]
     pub shutdown_deadline: Duration,
 
-    /// Accept a Postgres that can lose committed data (`fsync` or `full_page_writes` off)
+    /// Accept a Postgres that can lose committed data (`fsync`, `full_page_writes` or
+    /// `synchronous_commit` off)
     #[arg(long, env = "SAGA_ALLOW_UNSAFE_POSTGRES")]
     pub allow_unsafe_postgres: bool,
 }

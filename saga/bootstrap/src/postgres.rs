@@ -15,7 +15,8 @@ pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database`
     pub url: String,
     pub max_connections: u32,
-    /// Accept a server with `fsync` or `full_page_writes` off, as throw-away test clusters have.
+    /// Accept `fsync`, `full_page_writes` or `synchronous_commit` off, as throw-away test clusters
+    /// have them.
     pub allow_unsafe: bool,
 }
 
@@ -102,14 +103,17 @@ const CANNOT_CONNECT_NOW: &str = "57P03";
 async fn refuse_unsafe(pool: &PgPool) -> anyhow::Result<()> {
     let off: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM pg_settings
-         WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name",
+         WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
+         ORDER BY name",
     )
     .fetch_all(pool)
     .await?;
+    // As this session has them: a role, a database or the URL can set the last one too.
     if !off.is_empty() {
         bail!(
-            "{} is off, so that a crash can lose committed orders: turn it on in postgresql.conf, \
-             or pass --allow-unsafe-postgres for data that may be lost",
+            "Postgres runs with {} off, so that a crash can lose committed orders: turn it on in \
+             postgresql.conf, or wherever the role, the database or the URL sets it; or pass \
+             --allow-unsafe-postgres for data that may be lost",
             off.join(" and ")
         );
     }

@@ -9,7 +9,7 @@ use std::{
 use bootstrap::{PostgresOptions, postgres};
 use sqlx::PgPool;
 
-/// A throw-away Postgres with `fsync` off.
+/// A throw-away Postgres with `fsync` and `full_page_writes` off.
 struct Cluster {
     folder: PathBuf,
     port: u16,
@@ -36,7 +36,8 @@ impl Cluster {
         let initialised = run("initdb").args(["--no-sync", "-A", "trust", "-U", "app"]).status();
         assert!(initialised.unwrap().success());
         let server = run("postgres")
-            .args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
+            .args(["-c", "listen_addresses=127.0.0.1"])
             .args(["-c", "unix_socket_directories=", "-p", &port.to_string()])
             .spawn()
             .unwrap();
@@ -79,9 +80,14 @@ async fn a_pool_waits_for_a_starting_server_refuses_an_unsafe_one_and_forgets_lo
 
     let error = postgres(&PostgresOptions { allow_unsafe: false, ..cluster.options(1) }).await;
     let error = format!("{:#}", error.unwrap_err());
-    assert!(error.contains("fsync is off"), "{error}");
+    assert!(error.contains("runs with fsync and full_page_writes off"), "{error}");
     assert!(error.contains("--allow-unsafe-postgres"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
+
+    let mut asynchronous = PostgresOptions { allow_unsafe: false, ..cluster.options(1) };
+    asynchronous.url.push_str("?options=-c%20synchronous_commit%3Doff");
+    let error = format!("{:#}", postgres(&asynchronous).await.unwrap_err());
+    assert!(error.contains("full_page_writes and synchronous_commit off"), "{error}");
 
     let mut missing = cluster.options(1);
     missing.url = missing.url.replace("/postgres", "/nothing");
