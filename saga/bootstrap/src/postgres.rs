@@ -1,10 +1,10 @@
 //! The connection pool of a process, on a Postgres that keeps what it has acknowledged.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use anyhow::{Context, bail};
 use sqlx::{
-    PgPool,
+    Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::Instant;
@@ -52,9 +52,9 @@ pub async fn postgres(options: &PostgresOptions) -> anyhow::Result<PgPool> {
                 Ok(true)
             })
         })
-        .connect_lazy_with(connect);
+        .connect_lazy_with(connect.clone());
 
-    answered(&pool).await.with_context(|| format!("connecting to Postgres at {place}"))?;
+    answered(&connect).await.with_context(|| format!("connecting to Postgres at {place}"))?;
     if !options.allow_unsafe {
         refuse_unsafe(&pool).await.with_context(|| format!("checking Postgres at {place}"))?;
     }
@@ -69,12 +69,13 @@ fn program_name() -> String {
     name.unwrap_or("saga").to_owned()
 }
 
-async fn answered(pool: &PgPool) -> anyhow::Result<()> {
+/// Not through the pool, which tries again by itself and forgets why it had to.
+async fn answered(connect: &PgConnectOptions) -> anyhow::Result<()> {
     let give_up_at = Instant::now() + START_DEADLINE;
     let mut is_first = true;
     loop {
-        match sqlx::raw_sql("SELECT").execute(pool).await {
-            Ok(_) => return Ok(()),
+        match connected(connect).await {
+            Ok(connection) => return Ok(connection.close().await?),
             Err(error) if !may_be_starting(&error) || Instant::now() > give_up_at => {
                 return Err(error.into());
             }
@@ -88,11 +89,17 @@ async fn answered(pool: &PgPool) -> anyhow::Result<()> {
     }
 }
 
+async fn connected(connect: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let connection = PgConnection::connect_with(connect);
+    let in_time = tokio::time::timeout(ACQUIRE_TIMEOUT, connection).await;
+    in_time.unwrap_or_else(|_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+}
+
 const START_DEADLINE: Duration = Duration::from_secs(20);
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 fn may_be_starting(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+    matches!(error, sqlx::Error::Io(_))
         || error
             .as_database_error()
             .is_some_and(|error| error.code().as_deref() == Some(CANNOT_CONNECT_NOW))
@@ -101,6 +108,7 @@ fn may_be_starting(error: &sqlx::Error) -> bool {
 const CANNOT_CONNECT_NOW: &str = "57P03";
 
 async fn refuse_unsafe(pool: &PgPool) -> anyhow::Result<()> {
+    // As this session has them: a role, a database or the URL can set the last one too.
     let off: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM pg_settings
          WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'
@@ -108,7 +116,6 @@ async fn refuse_unsafe(pool: &PgPool) -> anyhow::Result<()> {
     )
     .fetch_all(pool)
     .await?;
-    // As this session has them: a role, a database or the URL can set the last one too.
     if !off.is_empty() {
         bail!(
             "Postgres runs with {} off, so that a crash can lose committed orders: turn it on in \
@@ -119,3 +126,6 @@ async fn refuse_unsafe(pool: &PgPool) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
