@@ -3,7 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use messaging::writer::NotWritten;
+use messaging::{Verdict, writer::NotWritten};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -131,24 +131,20 @@ impl From<NotWritten> for Problem {
 const RETRY_AFTER_BUSY: Duration = Duration::from_millis(200);
 const RETRY_AFTER_TROUBLE: Duration = Duration::from_secs(1);
 
-/// What `?` on a query meets: a database that does not answer is worth another try, the rest broke.
+/// What `?` on a query meets: what is not about the query itself is worth another try.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        let is_away = matches!(
-            error,
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)
-        );
-        if is_away {
-            tracing::warn!(error = chain(&error), "database does not answer");
-            let description = "the database does not answer; send it again".to_owned();
-            Self::Unavailable { description, retry_after: RETRY_DATABASE }
-        } else {
-            Self::internal(error)
+        let error = messaging::Error::from(error);
+        match error.verdict() {
+            Verdict::Culprit => Self::internal(error),
+            Verdict::Again | Verdict::Later | Verdict::Stop => {
+                tracing::warn!(error = chain(&error), "database does not answer");
+                let description = "the database does not answer; send it again".to_owned();
+                Self::Unavailable { description, retry_after: RETRY_AFTER_TROUBLE }
+            }
         }
     }
 }
-
-const RETRY_DATABASE: Duration = Duration::from_secs(1);
 
 /// The exit code of the command line for an answer of this code:
 ///

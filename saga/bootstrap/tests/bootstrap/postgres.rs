@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use bootstrap::{PostgresOptions, postgres};
+use bootstrap::{PostgresOptions, Problem, postgres};
 use sqlx::PgPool;
 
 /// A throw-away Postgres with `fsync` and `full_page_writes` off.
@@ -94,7 +94,17 @@ async fn a_pool_waits_for_a_starting_server_refuses_an_unsafe_one_and_forgets_lo
     let error = format!("{:#}", postgres(&missing).await.unwrap_err());
     assert!(error.contains("\"nothing\" does not exist"), "{error}");
 
+    what_an_administrator_cuts_off_may_be_sent_again(&pool).await;
     a_dropped_begin_loses_no_write(&pool).await;
+}
+
+/// As at a restart or a failover.
+async fn what_an_administrator_cuts_off_may_be_sent_again(pool: &PgPool) {
+    let cut_off = sqlx::raw_sql("SELECT pg_terminate_backend(pg_backend_pid())");
+    let error = cut_off.execute(pool).await.unwrap_err();
+    let code = error.as_database_error().and_then(|error| error.code().map(String::from));
+    assert_eq!(code.as_deref(), Some("57P01"));
+    assert!(matches!(Problem::from(error), Problem::Unavailable { .. }));
 }
 
 /// What sqlx#4393 leaves behind: the server has seen BEGIN, the client has forgotten it.
