@@ -105,10 +105,12 @@ impl<W: Writer> Waiting<W> {
 }
 
 impl<W: Writer> Writes<W> {
-    /// Returns when requests are worked on: not while another process has the lane.
+    /// Returns when requests are worked on: not while another process has the lane, and never when
+    /// the writer has ended before that.
     pub async fn ready(&self) {
-        // Who will not be ready any more is not waited for: the process stops.
-        self.ready.clone().wait_for(|ready| *ready).await.ok();
+        if self.ready.clone().wait_for(|ready| *ready).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Returns when the request is durable, or was not done.

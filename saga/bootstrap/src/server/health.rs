@@ -45,8 +45,10 @@ impl Health {
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         tokio::select! {
-            () = ready => self.serving().await,
+            biased;
+            // What stops may say of itself that it is not waited for any more.
             () = shutdown.cancelled() => {}
+            () = ready => self.serving().await,
         }
         shutdown.cancelled().await;
         Ok(())

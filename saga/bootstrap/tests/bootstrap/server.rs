@@ -195,6 +195,16 @@ listing!(v1);
 listing!(v1alpha);
 
 #[tokio::test]
+async fn what_stops_before_it_is_ready_never_serves() {
+    let running = Running::start_as(Server::not_ready_yet).await;
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    let health = running.health.clone();
+    health.serving_after(std::future::ready(()), stopped).await.unwrap();
+    assert!(!running.health.is_serving());
+}
+
+#[tokio::test]
 async fn a_panic_is_an_answer_and_the_connection_lives() {
     let running = Running::start().await;
     let status = running.get_payment("panic", None).await.unwrap_err();
