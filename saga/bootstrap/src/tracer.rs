@@ -96,9 +96,10 @@ pub(crate) async fn send(spans: Option<Spans>, mut stop: oneshot::Receiver<()>) 
         tokio::select! {
             _ = &mut stop => spans.queue.close(),
             _ = spans.queue.recv_many(&mut batch, BATCH_LIMIT) => {
+                let is_full = batch.len() == BATCH_LIMIT;
                 collector.take(&mut batch).await;
-                // Let the next batch gather, unless the process stops.
-                if tokio::time::timeout(GATHER, &mut stop).await.is_ok() {
+                // Let the next batch gather, unless it has already, or the process stops.
+                if !is_full && tokio::time::timeout(GATHER, &mut stop).await.is_ok() {
                     spans.queue.close();
                 }
             }
