@@ -109,6 +109,9 @@ impl Known {
         env.into_iter()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| name.starts_with("SAGA_"))
+            .filter(|(name, value)| {
+                self.variables.contains_key(name) || !is_service_link(name, value)
+            })
             .map(|(name, value)| {
                 if self.variables.contains_key(&name) {
                     Ok((name, value))
@@ -118,6 +121,20 @@ impl Known {
             })
             .collect()
     }
+}
+
+/// What Kubernetes tells a container about a service called `saga-…`: it is no setting of ours.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let is_url = || value.to_str().is_some_and(|value| value.contains("://"));
+    let is_of_port = |rest: &str| {
+        let mut words = rest.split('_');
+        let is_number = words.next().is_some_and(|port| port.parse::<u16>().is_ok());
+        is_number && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && is_url())
+        || name.split_once("_PORT_").is_some_and(|(_, rest)| is_of_port(rest))
 }
 
 /// The file must be read before clap runs, so its flag is looked for by hand.

@@ -125,6 +125,25 @@ fn an_unknown_variable_is_refused_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn what_kubernetes_says_about_a_service_is_no_setting() {
+    let links = [
+        ("SAGA_COORDINATOR_SERVICE_HOST", "10.0.0.1"),
+        ("SAGA_COORDINATOR_SERVICE_PORT", "7100"),
+        ("SAGA_COORDINATOR_SERVICE_PORT_GRPC", "7100"),
+        ("SAGA_COORDINATOR_PORT", "tcp://10.0.0.1:7100"),
+        ("SAGA_COORDINATOR_PORT_7100_TCP", "tcp://10.0.0.1:7100"),
+        ("SAGA_COORDINATOR_PORT_7100_TCP_PROTO", "tcp"),
+        ("SAGA_COORDINATOR_PORT_7100_TCP_PORT", "7100"),
+        ("SAGA_COORDINATOR_PORT_7100_TCP_ADDR", "10.0.0.1"),
+    ];
+    settings(&[DATABASE], &links);
+    for misspelt in ["SAGA_LISTEN_PORT", "SAGA_PORT_NAME", "SAGA_SERVICE"] {
+        let refusal = refusal(&[DATABASE], &[(misspelt, "7100")]);
+        assert!(refusal.contains(misspelt), "{refusal}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_the_file_and_the_known_ones() {
     let file = File::with("log_format = 'json'");
     let refusal = refusal(&[DATABASE, &file.flag()], &[]);
