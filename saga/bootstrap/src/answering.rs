@@ -37,3 +37,6 @@ pub fn time(field: &str, at: Timestamp) -> Result<OffsetDateTime, Problem> {
         .and_then(|(whole, nanos)| whole.replace_nanosecond(nanos).ok())
         .ok_or_else(|| Problem::invalid(field, "must be a time from year 1 to 9999"))
 }
+
+#[cfg(test)]
+mod tests;
