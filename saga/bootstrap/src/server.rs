@@ -118,9 +118,7 @@ impl Server {
         let router =
             router.layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard));
 
-        let incoming = TcpIncoming::from(listener)
-            .with_nodelay(Some(true))
-            .with_keepalive(Some(TCP_KEEPALIVE));
+        let incoming = incoming(listener);
         let (stopped, stop) = (shutdown.clone(), shutdown.clone());
         let serving = limited()
             .add_routes(Routes::from(router))
@@ -185,6 +183,11 @@ fn with_reflection(
     Ok(routes.add_service(v1alpha.context("reading the descriptor set")?))
 }
 
+/// Answers are small, and wait for nothing.
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(TCP_KEEPALIVE))
+}
+
 /// tonic limits nothing unless told.
 fn limited() -> tonic::transport::Server {
     tonic::transport::Server::builder()
@@ -214,3 +217,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Per connection.
 const MAX_STREAMS: u32 = 1024;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
+#[cfg(test)]
+mod tests;
