@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use bootstrap::{Health, Server, bind};
+use bootstrap::{Health, Server, Tasks, bind};
 use proto::{
     FILE_DESCRIPTOR_SET,
     payment::{
@@ -34,6 +34,7 @@ impl PaymentService for Payments {
     ) -> Result<Response<GetPaymentResponse>, Status> {
         match request.into_inner().order_id.as_str() {
             "slow" => tokio::time::sleep(Duration::from_millis(500)).await,
+            "never" => std::future::pending().await,
             "panic" => panic!("as asked"),
             _ => {}
         }
@@ -276,6 +277,29 @@ async fn stopping_does_not_wait_for_ever() {
     let request = GetPaymentRequest { order_id: "slow".to_owned() };
     let mut client = PaymentServiceClient::new(running.channel.clone());
     let (_, ()) = tokio::join!(client.get_payment(request), stop);
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_is_dropped_before_the_process_is_late() {
+    let deadline = Duration::from_secs(1);
+    let Running { shutdown, serving, channel, .. } =
+        Running::start_as(|server| server.shutdown_deadline(deadline)).await;
+    let get_payment = async |order_id: &str| {
+        let request = GetPaymentRequest { order_id: order_id.to_owned() };
+        PaymentServiceClient::new(channel.clone()).get_payment(request).await
+    };
+    let stop = async {
+        // The other one is under way before what comes after it on its connection is answered.
+        get_payment("any").await.unwrap();
+        shutdown.cancel();
+        let serving = async { serving.await.unwrap() };
+        Tasks::new(shutdown, deadline).run("api", serving).until_stopped().await
+    };
+    tokio::select! {
+        biased;
+        answer = get_payment("never") => panic!("it ended: {answer:?}"),
+        stopped = stop => stopped.unwrap(),
+    }
 }
 
 #[tokio::test]
