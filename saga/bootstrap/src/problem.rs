@@ -27,6 +27,8 @@ pub enum Problem {
     Busy { retry_after: Duration },
     /// Something this process needs does not answer; the same request may be sent again.
     Unavailable { description: String, retry_after: Duration },
+    /// It took longer than it may; what was asked for may still be done.
+    DeadlineExceeded { description: String },
     /// Something broke. The caller is told that, the log is told what.
     Internal { error: Box<dyn Error + Send + Sync> },
 }
@@ -84,6 +86,9 @@ impl From<Problem> for Status {
             Problem::Unavailable { description, retry_after } => {
                 details.set_retry_info(Some(retry_after));
                 (Code::Unavailable, "UNAVAILABLE", description)
+            }
+            Problem::DeadlineExceeded { description } => {
+                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED", description)
             }
             Problem::Internal { error } => {
                 tracing::error!(error = chain(&*error), "request failed");

@@ -49,6 +49,13 @@ fn each_problem_has_its_row() {
             503,
             5,
         ),
+        (
+            Problem::DeadlineExceeded { description: "too late".to_owned() },
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            504,
+            6,
+        ),
         (Problem::internal("secret"), Code::Internal, "INTERNAL", 500, 1),
     ];
     for (problem, code, reason, http, exit) in rows {

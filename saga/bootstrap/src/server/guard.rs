@@ -65,7 +65,7 @@ async fn answer(guard: &Guard, method: &Method, request: Request, next: Next) ->
     };
     let given = match given_deadline(request.headers()) {
         Ok(given) => given,
-        Err(status) => return status.into_http(),
+        Err(problem) => return Status::from(problem).into_http(),
     };
     let until_answer = match given {
         None if method.is_client_streaming => None,
@@ -108,24 +108,27 @@ async fn answer(guard: &Guard, method: &Method, request: Request, next: Next) ->
 const AHEAD_OF_TONIC: Duration = Duration::from_millis(5);
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 const RETRY_AFTER_BUSY: Duration = Duration::from_millis(200);
+const RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
 
 pub(super) fn deadline_passed() -> Status {
-    Status::deadline_exceeded("no answer in time; what was asked for may still be done")
+    let description = "no answer in time; what was asked for may still be done".to_owned();
+    Problem::DeadlineExceeded { description }.into()
 }
 
 pub(super) fn stopping() -> Status {
-    Status::unavailable("this process is stopping; send it again elsewhere")
+    let description = "this process is stopping; send it again elsewhere".to_owned();
+    Problem::Unavailable { description, retry_after: RETRY_AFTER_STOP }.into()
 }
 
 /// The caller's `grpc-timeout`: up to eight digits and a unit.
-fn given_deadline(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+fn given_deadline(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
     let Some(header) = headers.get("grpc-timeout") else { return Ok(None) };
     header
         .to_str()
         .ok()
         .and_then(parse_timeout)
         .map(Some)
-        .ok_or_else(|| Status::invalid_argument("grpc-timeout must be like '250m' or '5S'"))
+        .ok_or_else(|| Problem::invalid("grpc-timeout", "must be like '250m' or '5S'"))
 }
 
 fn parse_timeout(text: &str) -> Option<Duration> {

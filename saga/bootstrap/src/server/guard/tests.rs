@@ -8,6 +8,7 @@ use axum::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 use tower::ServiceExt;
 
 use super::{Guard, MAX_UNDER_WAY, Methods, guard, parse_timeout};
@@ -56,6 +57,24 @@ async fn a_stream_of_requests_ends_when_the_process_stops() {
     let stop = async { end_streams.cancel() };
     let (code, ()) = tokio::join!(code(&server, SUBMIT), stop);
     assert_eq!(code, Some(Code::Unavailable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_guard_answers_by_itself_has_a_reason_for_programs() {
+    let server = Router::new()
+        .route(GET, post(std::future::pending::<&str>))
+        .layer(axum::middleware::from_fn_with_state(new_guard(CancellationToken::new()), guard));
+    for (timeout, code, reason) in [
+        ("50m", Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        ("soon", Code::InvalidArgument, "INVALID_ARGUMENT"),
+    ] {
+        let mut call = call(GET);
+        call.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+        let answer = server.clone().oneshot(call).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str()), (code, reason));
+    }
 }
 
 #[test]
