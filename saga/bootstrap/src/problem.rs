@@ -3,7 +3,7 @@
 
 use std::{error::Error, time::Duration};
 
-use messaging::{Verdict, writer::NotWritten};
+use messaging::{Verdict, chain, writer::NotWritten};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -101,16 +101,6 @@ impl From<Problem> for Status {
 }
 
 const DOMAIN: &str = "saga";
-
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
 
 /// What `?` on a write meets. Whatever was not done may be sent again: requests have ids.
 impl From<NotWritten> for Problem {

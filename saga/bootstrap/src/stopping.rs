@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use anyhow::{Context, anyhow};
 use futures::{FutureExt, future::BoxFuture};
+use messaging::panic_text;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -91,11 +92,6 @@ async fn outcome(
         Ok(result) => result.context(name),
         Err(panic) => Err(anyhow!("{name}: panicked: {}", panic_text(&*panic))),
     }
-}
-
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let literal = panic.downcast_ref::<&str>().copied();
-    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// A token that SIGINT or SIGTERM cancels. A second signal ends the process at once.

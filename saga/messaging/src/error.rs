@@ -163,5 +163,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let literal = panic.downcast_ref::<&str>().copied();
+    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
 #[cfg(test)]
 mod tests;

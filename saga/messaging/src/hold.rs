@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::{
     Error, Messaging, Options, Tx, Verdict,
-    error::{chain, within},
+    error::{chain, panic_text, within},
     lane::Lane,
 };
 
@@ -118,13 +118,8 @@ async fn in_transaction<T>(
     let mut tx = lane.begin().await?;
     let done = AssertUnwindSafe(work(&mut tx)).catch_unwind().await;
     let outgoing = tx.into_outgoing();
-    let value = done.unwrap_or_else(|panic| Err(Error::Panicked(what_was_said(&*panic))))?;
+    let value =
+        done.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic).to_owned())))?;
     lane.commit(outgoing).await?;
     Ok(value)
-}
-
-fn what_was_said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let owned = || panic.downcast_ref::<String>().cloned();
-    text.or_else(owned).unwrap_or_else(|| "without a word".to_owned())
 }

@@ -28,7 +28,7 @@ mod error;
 
 pub use crate::{
     consumer::{Handler, Record},
-    error::{Error, Verdict, chain},
+    error::{Error, Verdict, chain, panic_text},
     message::{Envelope, Message, SagaContext, Stopwatch, Trace},
     outbox::Tx,
     participant::{Participant, answer},

@@ -11,6 +11,7 @@ use axum::{
     response::Response,
 };
 use futures::FutureExt;
+use messaging::panic_text;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
@@ -19,7 +20,7 @@ use super::{
     methods::{Method, Methods},
     stream_end::StreamEnd,
 };
-use crate::{Problem, stopping::panic_text};
+use crate::Problem;
 
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -96,9 +97,8 @@ async fn answer(guard: &Guard, method: &Method, request: Request, next: Next) ->
         }
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
-            let error = panic_text(&*panic).to_owned();
-            Status::from(Problem::internal(format!("{}: panicked: {error}", method.path)))
-                .into_http()
+            let error = format!("{}: panicked: {}", method.path, panic_text(&*panic));
+            Status::from(Problem::internal(error)).into_http()
         }
         Err(_) => deadline_passed().into_http(),
     }
