@@ -1,6 +1,6 @@
 //! The flags that all processes share.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// Flags that all processes share; each flattens them: `#[command(flatten)] pub common: Common`.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,7 +43,7 @@ pub struct Common {
 
     /// Seconds that running work gets to end when the process is told to stop
     #[arg(long, env = "SAGA_SHUTDOWN_DEADLINE", default_value = "10", value_name = "SECONDS",
-          value_parser = seconds)]
+          value_parser = seconds(0..=3_600))]
     pub shutdown_deadline: Duration,
 
     /// Accept a Postgres that can lose committed data (`fsync`, `full_page_writes` or
@@ -61,11 +61,16 @@ pub enum LogFormat {
     Json,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>().map(Duration::try_from_secs_f64) {
-        Ok(Ok(duration)) if duration <= MAX_SHUTDOWN_DEADLINE => Ok(duration),
-        _ => Err(format!("expected seconds from 0 to {}", MAX_SHUTDOWN_DEADLINE.as_secs())),
+/// Reads a flag that is a number of seconds in this range, with or without a fraction.
+pub fn seconds(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let (least, most) = (*range.start(), *range.end());
+        let allowed = Duration::from_secs(least)..=Duration::from_secs(most);
+        match text.parse::<f64>().map(Duration::try_from_secs_f64) {
+            Ok(Ok(duration)) if allowed.contains(&duration) => Ok(duration),
+            _ => Err(format!("expected seconds from {least} to {most}")),
+        }
     }
 }
-
-const MAX_SHUTDOWN_DEADLINE: Duration = Duration::from_secs(3600);

@@ -16,7 +16,7 @@ pub mod telemetry;
 pub mod tracer;
 
 pub use answering::{spawned, time, timestamp};
-pub use flags::{Common, LogFormat};
+pub use flags::{Common, LogFormat, seconds};
 pub use postgres::{PostgresOptions, postgres};
 pub use problem::Problem;
 pub use server::{Health, Server, bind};

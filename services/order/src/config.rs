@@ -21,25 +21,9 @@ pub struct Config {
 
     /// Seconds after which an order that nobody has decided is announced again
     #[arg(long, env = "SAGA_REANNOUNCE_AFTER", default_value = "10", value_name = "SECONDS",
-          value_parser = seconds)]
+          value_parser = bootstrap::seconds(1..=300))]
     pub reannounce_after: Duration,
 
     #[command(flatten)]
     pub common: bootstrap::Common,
 }
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>().map(Duration::try_from_secs_f64) {
-        Ok(Ok(pause)) if (MIN_REANNOUNCE_AFTER..=MAX_REANNOUNCE_AFTER).contains(&pause) => {
-            Ok(pause)
-        }
-        _ => Err(format!(
-            "expected seconds from {} to {}",
-            MIN_REANNOUNCE_AFTER.as_secs(),
-            MAX_REANNOUNCE_AFTER.as_secs()
-        )),
-    }
-}
-
-const MIN_REANNOUNCE_AFTER: Duration = Duration::from_secs(1);
-const MAX_REANNOUNCE_AFTER: Duration = Duration::from_secs(300);
