@@ -3,6 +3,7 @@
 //! It knows no message of the shop and no saga.
 
 mod answering;
+pub mod checks;
 pub mod config;
 mod flags;
 mod healthcheck;
@@ -16,6 +17,7 @@ pub mod telemetry;
 pub mod tracer;
 
 pub use answering::{spawned, time, timestamp};
+pub use checks::Violations;
 pub use flags::{Common, LogFormat, seconds};
 pub use postgres::{PostgresOptions, postgres};
 pub use problem::Problem;

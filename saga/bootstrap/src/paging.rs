@@ -50,6 +50,26 @@ pub fn decode<F: Serialize, C: DeserializeOwned>(
     Ok(Some(page.cursor))
 }
 
+/// The page in rows of which one more than `page_size` was read, and the token of the next page:
+/// empty when there is none.
+///
+/// # Errors
+/// As [`encode`].
+pub fn page<T, F: Serialize, C: Serialize>(
+    mut rows: Vec<T>,
+    page_size: i64,
+    filters: &F,
+    cursor: impl FnOnce(&T) -> C,
+) -> Result<(Vec<T>, String), Problem> {
+    let length = usize::try_from(page_size).unwrap_or_default();
+    if rows.len() <= length {
+        return Ok((rows, String::new()));
+    }
+    rows.truncate(length);
+    let next = rows.last().map(|last| encode(filters, &cursor(last))).transpose()?;
+    Ok((rows, next.unwrap_or_default()))
+}
+
 #[derive(Serialize, Deserialize)]
 struct Page<C> {
     filters: u64,

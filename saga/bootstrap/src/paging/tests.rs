@@ -1,4 +1,4 @@
-use super::{decode, encode, page_size};
+use super::{decode, encode, page, page_size};
 use crate::Problem;
 
 const FILTERS: (&str, Option<&str>) = ("customer-1", Some("CONFIRMED"));
@@ -37,6 +37,14 @@ fn a_malformed_token_is_refused() {
         is_refused(decode::<_, i64>(broken, &FILTERS), "page_token");
     }
     is_refused(decode::<_, String>(&token, &FILTERS), "page_token");
+}
+
+#[test]
+fn a_page_that_is_not_the_last_says_where_the_next_begins() {
+    let (rows, token) = page(vec![7, 8, 9], 2, &FILTERS, |last| *last).unwrap();
+    assert_eq!((rows, decode(&token, &FILTERS).unwrap()), (vec![7, 8], Some(8)));
+    assert_eq!(page(vec![7, 8], 2, &FILTERS, |last| *last).unwrap(), (vec![7, 8], String::new()));
+    assert_eq!(page(vec![], 2, &FILTERS, |last: &i64| *last).unwrap(), (vec![], String::new()));
 }
 
 #[test]
