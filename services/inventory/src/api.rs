@@ -3,13 +3,16 @@
 mod reads;
 mod validation;
 
-use bootstrap::{Problem, paging, spawned};
+use bootstrap::{Problem, checks, paging, spawned};
 use messaging::Writes;
-use proto::inventory::{
-    self, GetItemRequest, GetItemResponse, GetReservationRequest, GetReservationResponse,
-    ListItemsRequest, ListItemsResponse, PutItemRequest, PutItemResponse, RestockRequest,
-    RestockResponse, SummarizeStockRequest, SummarizeStockResponse,
-    inventory_service_server::InventoryService,
+use proto::{
+    can_be_sku,
+    inventory::{
+        self, GetItemRequest, GetItemResponse, GetReservationRequest, GetReservationResponse,
+        ListItemsRequest, ListItemsResponse, PutItemRequest, PutItemResponse, RestockRequest,
+        RestockResponse, SummarizeStockRequest, SummarizeStockResponse,
+        inventory_service_server::InventoryService,
+    },
 };
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
@@ -17,7 +20,6 @@ use tonic::{Request, Response, Status};
 use crate::{
     catalog::{Change, Item, NotChanged},
     desk::Desk,
-    domain::{can_be_sku, order_id},
 };
 
 #[derive(Debug)]
@@ -85,13 +87,8 @@ impl InventoryService for Api {
         }
         let db = self.db.clone();
         let read = spawned(async move { reads::items_after(&db, &after, page_size + 1).await });
-        let mut items = read.await?;
-        let is_last = items.len() as i64 <= page_size;
-        items.truncate(usize::try_from(page_size).unwrap_or_default());
-        let next_page_token = match items.last() {
-            Some(last) if !is_last => paging::encode(&(), &last.sku)?,
-            Some(_) | None => String::new(),
-        };
+        let (items, next_page_token) =
+            paging::page(read.await?, page_size, &(), |last| last.sku.clone())?;
         let items = items.into_iter().map(Into::into).collect();
         Ok(Response::new(ListItemsResponse { items, next_page_token }))
     }
@@ -118,13 +115,13 @@ impl InventoryService for Api {
         &self,
         request: Request<GetReservationRequest>,
     ) -> Result<Response<GetReservationResponse>, Status> {
-        let name = request.into_inner().order_id;
-        let id = order_id(&name)
-            .ok_or_else(|| Problem::invalid("order_id", "must be a UUID in lower case"))?;
+        let id = checks::id("order_id", &request.into_inner().order_id)?;
         let db = self.db.clone();
         let reservation = spawned(async move { reads::reservation(&db, id).await }).await?;
-        let reservation =
-            reservation.ok_or(Problem::NotFound { resource_type: "reservation", name })?;
+        let reservation = reservation.ok_or_else(|| {
+            let name = id.to_string();
+            Problem::NotFound { resource_type: "reservation", name }
+        })?;
         Ok(Response::new(GetReservationResponse { reservation: Some(reservation) }))
     }
 

@@ -1,12 +1,12 @@
 //! Answers what sagas ask of the inventory.
 
 use messaging::{Error, Participant, Tx};
-use proto::InventoryCommand;
+use proto::{InventoryCommand, can_be_sku};
 use saga_contract::Answer;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Stock, can_be_sku, order_id},
+    domain::{Stock, order_id},
     store,
 };
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use proto::{
-    InventoryCommands,
+    InventoryCommands, SKU_LENGTH_MAX,
     inventory::{
         CommitStock, ReleaseStock, ReserveStock, StockCommitted, StockLine, StockReleased,
         StockReserved,
@@ -196,14 +196,6 @@ pub(crate) fn order_id(text: &str) -> Option<Uuid> {
     let id = Uuid::try_parse(text).ok()?;
     (*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text).then_some(id)
 }
-
-/// Whether it can be a SKU at all. What cannot is never looked for in the database.
-pub(crate) fn can_be_sku(text: &str) -> bool {
-    let is_sku_char = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=SKU_LENGTH_MAX).contains(&text.len()) && text.bytes().all(is_sku_char)
-}
-
-pub(crate) const SKU_LENGTH_MAX: usize = 64;
 
 /// As much of a foreign text as a reason should repeat.
 fn shown(text: &str) -> String {

@@ -6,7 +6,7 @@ mod streams;
 
 use std::{sync::Arc, time::SystemTime};
 
-use bootstrap::{Problem, paging, spawned, time, tracer};
+use bootstrap::{Problem, checks, paging, spawned, time, tracer};
 use futures::stream::BoxStream;
 use messaging::{Writes, message::span_id};
 use proto::order::{
@@ -60,7 +60,7 @@ impl OrderService for Orders {
         &self,
         request: Request<GetOrderRequest>,
     ) -> Result<Response<GetOrderResponse>, Status> {
-        let order = self.order(order_id(&request.get_ref().order_id)?).await?;
+        let order = self.order(checks::id("order_id", &request.get_ref().order_id)?).await?;
         Ok(Response::new(GetOrderResponse { order: Some(order.into()) }))
     }
 
@@ -71,8 +71,9 @@ impl OrderService for Orders {
         let ListOrdersRequest { page_size, page_token, statuses, customer_id } =
             request.into_inner();
         let limit = paging::page_size(page_size)?;
-        check_customer_id(&customer_id).map_err(Problem::from)?;
-        let filter = store::Filter { statuses: answers::statuses(&statuses)?, customer_id };
+        check_customer_id(&customer_id)?;
+        let statuses = checks::statuses(&statuses, answers::status)?;
+        let filter = store::Filter { statuses, customer_id };
         let names: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
         let filters = (names, filter.customer_id.clone());
         let before = paging::decode(&page_token, &filters)?.unwrap_or(Uuid::max());
@@ -80,15 +81,8 @@ impl OrderService for Orders {
         let db = self.db.clone();
         // One more than asked for tells whether there is a next page.
         let read = async move { store::list(&db, &filter, before, limit + 1).await };
-        let mut orders = spawned(read).await?;
-        let mut next_page_token = String::new();
-        let page_length = usize::try_from(limit).unwrap_or(usize::MAX);
-        if orders.len() > page_length {
-            orders.truncate(page_length);
-            let last = orders.last().map(|order| order.id);
-            next_page_token =
-                last.map(|last| paging::encode(&filters, &last)).transpose()?.unwrap_or_default();
-        }
+        let (orders, next_page_token) =
+            paging::page(spawned(read).await?, limit, &filters, |last| last.id)?;
         let orders = orders.into_iter().map(Into::into).collect();
         Ok(Response::new(ListOrdersResponse { orders, next_page_token }))
     }
@@ -98,8 +92,8 @@ impl OrderService for Orders {
         request: Request<CancelOrderRequest>,
     ) -> Result<Response<CancelOrderResponse>, Status> {
         let CancelOrderRequest { order_id: id, reason } = request.into_inner();
-        let order_id = order_id(&id)?;
-        check_reason(&reason).map_err(Problem::from)?;
+        let order_id = checks::id("order_id", &id)?;
+        check_reason(&reason)?;
         let order = self.write(Write::Cancel { order_id, reason }).await?;
         Ok(Response::new(CancelOrderResponse { order: Some(order.into()) }))
     }
@@ -108,7 +102,7 @@ impl OrderService for Orders {
         &self,
         request: Request<WatchOrderRequest>,
     ) -> Result<Response<Self::WatchOrderStream>, Status> {
-        let order_id = order_id(&request.get_ref().order_id)?;
+        let order_id = checks::id("order_id", &request.get_ref().order_id)?;
         Ok(Response::new(self.watch(order_id).await?))
     }
 
@@ -180,13 +174,6 @@ impl Orders {
         let order = spawned(async move { store::get(&db, order_id).await }).await?;
         order.ok_or_else(|| Refused::NoSuchOrder(order_id).into())
     }
-}
-
-fn order_id(text: &str) -> Result<Uuid, Problem> {
-    Uuid::try_parse(text).map_err(|_| {
-        let text = "must be the id of an order, such as '0198c0de-0000-7000-8000-000000000000'";
-        Problem::invalid("order_id", text)
-    })
 }
 
 /// The beginning of the order's trace: all that follows from it hangs below.

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
+use bootstrap::{Problem, Violations};
 use messaging::message::time_in;
 use prost::Message;
-use proto::order::{OrderLine, PlaceOrderRequest};
+use proto::{
+    can_be_sku, is_currency,
+    order::{OrderLine, PlaceOrderRequest},
+};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -39,8 +43,7 @@ pub(crate) struct Price {
 
 const MAX_LINES: usize = 100;
 const MAX_QUANTITY: u32 = 10_000;
-/// In characters, as the next ones.
-const MAX_SKU_LENGTH: usize = 64;
+/// In characters.
 const MAX_ID_LENGTH: usize = 128;
 /// So that sums over many orders stay numbers.
 const MAX_TOTAL_MINOR: i64 = 1_000_000_000_000_000;
@@ -51,10 +54,7 @@ impl Placing {
         let mut found = Violations::default();
         let PlaceOrderRequest { request_id, lines, payment_method, customer_id, currency } =
             &request;
-        found.check_text("request_id", request_id, MAX_ID_LENGTH);
-        if request_id.is_empty() {
-            found.add("request_id", "is missing; choose one, it makes sending again harmless");
-        }
+        found.check_request_id(request_id);
         check_lines(lines, &mut found);
         let is_token = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if payment_method.is_empty() {
@@ -64,11 +64,10 @@ impl Placing {
             found.add("payment_method", rule);
         }
         found.check_text("customer_id", customer_id, MAX_ID_LENGTH);
-        let is_iso = currency.len() == 3 && currency.chars().all(|c| c.is_ascii_uppercase());
-        if !currency.is_empty() && !is_iso {
+        if !currency.is_empty() && !is_currency(currency) {
             found.add("currency", "must be an ISO 4217 code such as 'EUR', or be left out");
         }
-        found.refuse_as("INVALID_ARGUMENT")?;
+        refuse(found, "INVALID_ARGUMENT")?;
 
         let hash = hash_of(&request);
         let PlaceOrderRequest { request_id, lines, payment_method, customer_id, currency } =
@@ -112,13 +111,12 @@ impl Placing {
                 unit_price_minor: price.minor_units,
             });
         }
-        unknown.refuse_as("UNKNOWN_SKU")?;
-        foreign.refuse_as("CURRENCY_MISMATCH")?;
+        refuse(unknown, "UNKNOWN_SKU")?;
+        refuse(foreign, "CURRENCY_MISMATCH")?;
         let Some(total_minor) = total.filter(|total| *total <= MAX_TOTAL_MINOR) else {
-            let mut excessive = Violations::default();
             let text = format!("cost more than {MAX_TOTAL_MINOR} minor units; order less at once");
-            excessive.add("lines", text);
-            return Err(excessive.into_refused("TOTAL_TOO_LARGE"));
+            let violations = vec![("lines".to_owned(), text)];
+            return Err(Refused::Invalid { reason: "TOTAL_TOO_LARGE", violations });
         };
         Ok(Order {
             id: self.order_id,
@@ -148,14 +146,11 @@ fn check_lines(lines: &[OrderLine], found: &mut Violations) {
     let mut seen = HashMap::new();
     for (index, OrderLine { sku, quantity }) in lines.iter().enumerate() {
         let field = format!("lines[{index}].sku");
-        if sku.is_empty() {
-            found.add(field, "is missing; ListCatalog tells what can be ordered");
-        } else {
-            if let Some(first) = seen.insert(sku, index) {
-                let text = format!("is that of lines[{first}] again; add up their quantities");
-                found.add(field.clone(), text);
-            }
-            found.check_text(field, sku, MAX_SKU_LENGTH);
+        if !can_be_sku(sku) {
+            found.add(field, "must be 1 to 64 letters, digits, '-', '_' or '.'");
+        } else if let Some(first) = seen.insert(sku, index) {
+            let text = format!("is that of lines[{first}] again; add up their quantities");
+            found.add(field, text);
         }
         if !(1..=MAX_QUANTITY).contains(quantity) {
             let text = format!("is {quantity}, must be 1 to {MAX_QUANTITY}");
@@ -170,64 +165,25 @@ fn hash_of(request: &PlaceOrderRequest) -> [u8; 32] {
     Sha256::digest(content.encode_to_vec()).into()
 }
 
-/// What is wrong with a request, by field.
-#[derive(Default)]
-struct Violations {
-    listed: Vec<(String, String)>,
-    left_out: usize,
-}
-
-/// They travel in headers, for which some clients accept 8 KiB.
-const MAX_VIOLATIONS: usize = 10;
-
-impl Violations {
-    fn add(&mut self, field: impl Into<String>, text: impl Into<String>) {
-        if self.listed.len() < MAX_VIOLATIONS {
-            self.listed.push((field.into(), text.into()));
-        } else {
-            self.left_out += 1;
-        }
-    }
-
-    fn check_text(&mut self, field: impl Into<String>, text: &str, max_length: usize) {
-        let length = text.chars().count();
-        if length > max_length {
-            let text = format!("has {length} characters, at most {max_length} are allowed");
-            self.add(field, text);
-        } else if text.chars().any(char::is_control) {
-            self.add(field, "has control characters; only printable ones are allowed");
-        }
-    }
-
-    fn refuse_as(self, reason: &'static str) -> Result<(), Refused> {
-        if self.listed.is_empty() { Ok(()) } else { Err(self.into_refused(reason)) }
-    }
-
-    fn into_refused(self, reason: &'static str) -> Refused {
-        let Violations { listed: mut violations, left_out } = self;
-        if left_out > 0 {
-            let text = format!("and {left_out} more violations that are not listed");
-            violations.push(("lines".to_owned(), text));
-        }
-        Refused::Invalid { reason, violations }
-    }
+fn refuse(found: Violations, reason: &'static str) -> Result<(), Refused> {
+    found.into_result().map_err(|violations| Refused::Invalid { reason, violations })
 }
 
 /// What the customer says about a cancellation.
-pub(crate) fn check_reason(reason: &str) -> Result<(), Refused> {
+pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
     let mut found = Violations::default();
     found.check_text("reason", reason, MAX_REASON_LENGTH);
-    found.refuse_as("INVALID_ARGUMENT")
+    found.or(())
 }
 
 /// In characters.
 const MAX_REASON_LENGTH: usize = 512;
 
 /// A customer to look for.
-pub(crate) fn check_customer_id(customer_id: &str) -> Result<(), Refused> {
+pub(crate) fn check_customer_id(customer_id: &str) -> Result<(), Problem> {
     let mut found = Violations::default();
     found.check_text("customer_id", customer_id, MAX_ID_LENGTH);
-    found.refuse_as("INVALID_ARGUMENT")
+    found.or(())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod reads;
 
-use bootstrap::{Problem, paging, spawned};
+use bootstrap::{Problem, checks, paging, spawned};
 use proto::payment::{
     GetPaymentRequest, GetPaymentResponse, ListPaymentsRequest, ListPaymentsResponse,
     PaymentStatus, SummarizePaymentsRequest, SummarizePaymentsResponse,
@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tonic::{Request, Response, Status as Refusal};
 use uuid::Uuid;
 
-use crate::domain::{Status, order_id};
+use crate::domain::Status;
 
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -31,12 +31,11 @@ impl PaymentService for Api {
         &self,
         request: Request<GetPaymentRequest>,
     ) -> Result<Response<GetPaymentResponse>, Refusal> {
-        let name = request.into_inner().order_id;
-        let id = order_id(&name)
-            .ok_or_else(|| Problem::invalid("order_id", "must be a UUID in lower case"))?;
+        let id = checks::id("order_id", &request.into_inner().order_id)?;
         let db = self.db.clone();
         let payment = spawned(async move { reads::payment(&db, id).await }).await?;
-        let payment = payment.ok_or(Problem::NotFound { resource_type: "payment", name })?;
+        let payment = payment
+            .ok_or_else(|| Problem::NotFound { resource_type: "payment", name: id.to_string() })?;
         Ok(Response::new(GetPaymentResponse { payment: Some(payment) }))
     }
 
@@ -46,7 +45,7 @@ impl PaymentService for Api {
     ) -> Result<Response<ListPaymentsResponse>, Refusal> {
         let ListPaymentsRequest { page_size, page_token, statuses } = request.into_inner();
         let page_size = paging::page_size(page_size)?;
-        let labels = labels(&statuses)?;
+        let labels = checks::statuses(&statuses, label)?;
         let before: Option<Uuid> = paging::decode(&page_token, &labels)?;
         let (db, wanted) = (self.db.clone(), labels.clone());
         let page = spawned(async move { reads::page(&db, before, &wanted, page_size).await });
@@ -68,21 +67,14 @@ impl PaymentService for Api {
     }
 }
 
-/// Sorted and each once, so that the same filter is the same filter.
-fn labels(statuses: &[i32]) -> Result<Vec<&'static str>, Problem> {
-    let label = |number: &i32| match PaymentStatus::try_from(*number) {
-        Ok(PaymentStatus::Pending) => Ok(Status::Pending.label()),
-        Ok(PaymentStatus::Authorized) => Ok(Status::Authorized.label()),
-        Ok(PaymentStatus::Declined) => Ok(Status::Declined.label()),
-        Ok(PaymentStatus::Captured) => Ok(Status::Captured.label()),
-        Ok(PaymentStatus::Voided) => Ok(Status::Voided.label()),
-        Ok(PaymentStatus::Unspecified) | Err(_) => {
-            let known = "are 1 (pending), 2 (authorized), 3 (declined), 4 (captured), 5 (voided)";
-            Err(Problem::invalid("statuses", format!("{known}; {number} is none of them")))
-        }
+fn label(number: i32) -> Option<&'static str> {
+    let status = match PaymentStatus::try_from(number).ok()? {
+        PaymentStatus::Pending => Status::Pending,
+        PaymentStatus::Authorized => Status::Authorized,
+        PaymentStatus::Declined => Status::Declined,
+        PaymentStatus::Captured => Status::Captured,
+        PaymentStatus::Voided => Status::Voided,
+        PaymentStatus::Unspecified => return None,
     };
-    let mut labels = statuses.iter().map(label).collect::<Result<Vec<_>, _>>()?;
-    labels.sort_unstable();
-    labels.dedup();
-    Ok(labels)
+    Some(status.label())
 }

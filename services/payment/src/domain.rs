@@ -5,7 +5,7 @@ mod calls;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proto::{
-    PaymentCommands,
+    PaymentCommands, is_currency,
     payment::{
         AuthorizePayment, CapturePayment, PaymentAuthorized, PaymentCaptured, PaymentVoided,
         VoidPayment,
@@ -229,7 +229,7 @@ fn charge(command: AuthorizePayment) -> Result<Charge, String> {
         return Err(format!("the amount must be positive, it is {}", amount.minor_units));
     }
     let currency = amount.currency;
-    if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+    if !is_currency(&currency) {
         return Err("the amount has no currency, an ISO 4217 code such as EUR".to_owned());
     }
     if method.is_empty() {

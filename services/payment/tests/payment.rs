@@ -202,9 +202,9 @@ async fn payments_are_listed_and_summed_over_grpc() {
     for status in [0, 6, -1] {
         let unknown =
             ListPaymentsRequest { statuses: vec![status], ..ListPaymentsRequest::default() };
-        check_refused(client.list_payments(unknown).await.unwrap_err(), "statuses");
+        check_refused(client.list_payments(unknown).await.unwrap_err(), "statuses[0]");
     }
-    for order_id in ["", "seven", &orders[0].simple().to_string(), &"x".repeat(100_000)] {
+    for order_id in ["", "seven", &"x".repeat(100_000)] {
         let malformed = GetPaymentRequest { order_id: order_id.to_owned() };
         check_refused(client.get_payment(malformed).await.unwrap_err(), "order_id");
     }

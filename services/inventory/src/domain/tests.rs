@@ -164,11 +164,3 @@ fn an_order_id_has_one_spelling() {
         assert_eq!(order_id(text), None, "{text}");
     }
 }
-
-#[test]
-fn a_sku_is_short_and_printable() {
-    assert!(can_be_sku("SKU-1"));
-    for text in ["", "a b", "SKU\0", "ß", &"x".repeat(65)] {
-        assert!(!can_be_sku(text), "{text}");
-    }
-}

@@ -64,22 +64,14 @@ impl From<Sum> for OrderSummary {
     }
 }
 
-/// The statuses to look for, each once and in a fixed order.
-pub(super) fn statuses(asked: &[i32]) -> Result<Vec<Status>, Problem> {
-    let status = |(index, number): (usize, &i32)| match OrderStatus::try_from(*number) {
-        Ok(OrderStatus::Pending) => Ok(Status::Pending),
-        Ok(OrderStatus::Cancelling) => Ok(Status::Cancelling),
-        Ok(OrderStatus::Confirmed) => Ok(Status::Confirmed),
-        Ok(OrderStatus::Cancelled) => Ok(Status::Cancelled),
-        Ok(OrderStatus::Unspecified) | Err(_) => Err(Problem::invalid(
-            format!("statuses[{index}]"),
-            format!("is {number}, which is no status; leave the list empty to get all"),
-        )),
-    };
-    let mut statuses = asked.iter().enumerate().map(status).collect::<Result<Vec<_>, _>>()?;
-    statuses.sort_unstable();
-    statuses.dedup();
-    Ok(statuses)
+pub(super) fn status(number: i32) -> Option<Status> {
+    match OrderStatus::try_from(number).ok()? {
+        OrderStatus::Pending => Some(Status::Pending),
+        OrderStatus::Cancelling => Some(Status::Cancelling),
+        OrderStatus::Confirmed => Some(Status::Confirmed),
+        OrderStatus::Cancelled => Some(Status::Cancelled),
+        OrderStatus::Unspecified => None,
+    }
 }
 
 /// What the caller of a stream is told about one request in it.

@@ -81,6 +81,9 @@ fn texts_have_limits() {
         check_invalid(|request| request.payment_method = bad.clone(), &["payment_method"]);
         check_invalid(|request| request.lines = vec![line(&bad, 1)], &["lines[0].sku"]);
     }
+    for bad in ["a b", "ß", "{}", &"x".repeat(65)] {
+        check_invalid(|request| request.lines = vec![line(bad, 1)], &["lines[0].sku"]);
+    }
     for bad in ["tok ok", "tok;drop", "tök"] {
         check_invalid(|request| request.payment_method = bad.to_owned(), &["payment_method"]);
     }
@@ -107,13 +110,6 @@ fn lines_have_limits() {
         |request| request.lines = vec![line("", 0)],
         &["lines[0].sku", "lines[0].quantity"],
     );
-}
-
-#[test]
-fn only_so_many_violations_are_listed() {
-    let bad = with(|request| request.lines = vec![line("", 0); 100]);
-    let (_, found) = fields(Placing::parse(bad));
-    assert_eq!(found.len(), MAX_VIOLATIONS + 1);
 }
 
 #[test]
