@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use bootstrap::{Problem, paging, spawned};
+use bootstrap::{Problem, Violations, checks, paging, spawned};
 use messaging::{Writes, message::first_id_at};
 use proto::saga::{self as pb, saga_service_server::SagaService};
 use saga_core::{Entry, Registry, Verb};
@@ -73,13 +73,8 @@ impl SagaService for Api {
         let before: Option<Uuid> = paging::decode(&request.page_token, &filter)?;
         let db = self.db.clone();
         detached(async move {
-            let mut found = queries::list(&db, &filter, before, page_size + 1).await?;
-            let more = found.len() as i64 > page_size;
-            found.truncate(usize::try_from(page_size).unwrap_or_default());
-            let next_page_token = match found.last() {
-                Some(last) if more => paging::encode(&filter, &last.id)?,
-                Some(_) | None => String::new(),
-            };
+            let found = queries::list(&db, &filter, before, page_size + 1).await?;
+            let (found, next_page_token) = paging::page(found, page_size, &filter, |last| last.id)?;
             let saga = |found: &queries::Found| {
                 view::saga(&found.times(), found.id, &found.key, &found.instance)
             };
@@ -99,6 +94,7 @@ impl SagaService for Api {
             let wanted = watch::Wanted { ended_only, definition };
             tokio::spawn(watch::all(movements, wanted, sender, shutdown));
         } else {
+            let id = required("id", id)?;
             let (db, wanted) = (self.db.clone(), id.clone());
             detached(async move {
                 queries::find(&db, &wanted).await?.ok_or_else(|| unknown(&wanted))?;
@@ -183,7 +179,7 @@ impl Api {
             verb,
             by: required("by", by)?,
             reason: required("reason", reason)?,
-            request_id: required("request_id", request_id)?,
+            request_id: request_id_in(request_id)?,
         };
         let (id, request_id) = (wanted.id.clone(), wanted.request_id.clone());
         let done = self.operator.write(Ask::Intervene(wanted)).await.map_err(Problem::from)?;
@@ -220,11 +216,21 @@ async fn detached<T: Send + 'static>(
     Ok(Response::new(spawned(work).await?))
 }
 
+fn request_id_in(request_id: String) -> Result<String, Problem> {
+    let mut found = Violations::default();
+    found.check_request_id(&request_id);
+    found.or(request_id)
+}
+
 fn required(field: &str, text: String) -> Result<String, Problem> {
-    let length = text.chars().count();
     if text.trim().is_empty() {
         return Err(Problem::invalid(field, "must be given"));
     }
+    short(field, text)
+}
+
+fn short(field: &str, text: String) -> Result<String, Problem> {
+    let length = text.chars().count();
     if length > TEXT_MAX || text.contains('\0') {
         return Err(Problem::invalid(
             field,
@@ -242,31 +248,23 @@ fn unknown(id: &str) -> Problem {
 const QUIET_MAX: i64 = 100 * 366 * 24 * 3_600;
 
 fn filter(request: &pb::ListSagasRequest) -> Result<Filter, Problem> {
-    let mut statuses = Vec::with_capacity(request.statuses.len());
-    for status in &request.statuses {
-        let known = pb::SagaStatus::try_from(*status).ok().and_then(view::label);
-        let Some(label) = known else {
-            return Err(Problem::invalid("statuses", format!("has no status {status}")));
-        };
-        statuses.push(label);
-    }
-    let texts = [&request.definition, &request.key, &request.step, &request.error];
-    if texts.iter().any(|text| text.len() > TEXT_MAX || text.contains('\0')) {
-        return Err(Problem::invalid("filters", "must be short and without NUL characters"));
-    }
+    let label = |number| pb::SagaStatus::try_from(number).ok().and_then(view::label);
     let time = |field, at: Option<_>| at.map(|at| bootstrap::time(field, at)).transpose();
     let quiet_for = request.quiet_for.map(|duration| duration.seconds);
     if quiet_for.is_some_and(|seconds| !(0..=QUIET_MAX).contains(&seconds)) {
         return Err(Problem::invalid("quiet_for", "must be from nothing to 100 years"));
     }
     Ok(Filter {
-        statuses,
-        definition: request.definition.clone(),
-        key: request.key.clone(),
-        step: request.step.clone(),
-        error: request.error.clone(),
+        statuses: checks::statuses(&request.statuses, label)?,
+        definition: short("definition", request.definition.clone())?,
+        key: short("key", request.key.clone())?,
+        step: short("step", request.step.clone())?,
+        error: short("error", request.error.clone())?,
         started_after: time("started_after", request.started_after)?.map(first_id_at),
         started_before: time("started_before", request.started_before)?.map(first_id_at),
         quiet_for,
     })
 }
+
+#[cfg(test)]
+mod tests;
