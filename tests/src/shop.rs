@@ -159,7 +159,7 @@ impl Shop {
         let mut orders = self.orders().await;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let listed = orders.list_catalog(order::ListCatalogRequest {}).await;
+            let listed = orders.list_catalog(order::ListCatalogRequest::default()).await;
             if listed.is_ok_and(|catalog| catalog.get_ref().items.len() >= 9) {
                 return;
             }

@@ -31,9 +31,6 @@ use crate::{
     writes::{OrderWriter, Write, Written},
 };
 
-/// Items in one answer of `ListCatalog`: more would not fit into a message.
-const CATALOG_LIMIT: i64 = 10_000;
-
 /// Answers the calls. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Orders {
@@ -123,12 +120,19 @@ impl OrderService for Orders {
 
     async fn list_catalog(
         &self,
-        _: Request<ListCatalogRequest>,
+        request: Request<ListCatalogRequest>,
     ) -> Result<Response<ListCatalogResponse>, Status> {
+        let ListCatalogRequest { page_size, page_token } = request.into_inner();
+        let limit = paging::page_size(page_size)?;
+        let after: String = paging::decode(&page_token, &())?.unwrap_or_default();
+        if after.contains('\0') {
+            Err(Problem::invalid("page_token", "is not one this server gave out"))?;
+        }
         let db = self.db.clone();
-        let items = spawned(async move { store::catalog(&db, CATALOG_LIMIT).await }).await?;
+        let items = spawned(async move { store::catalog(&db, &after, limit + 1).await }).await?;
+        let (items, next_page_token) = paging::page(items, limit, &(), |last| last.sku.clone())?;
         let items = items.into_iter().map(Into::into).collect();
-        Ok(Response::new(ListCatalogResponse { items }))
+        Ok(Response::new(ListCatalogResponse { items, next_page_token }))
     }
 
     async fn summarize_orders(

@@ -57,7 +57,8 @@ async fn a_closed_port_says_how_to_start_the_system() {
     let channel =
         tonic::transport::Endpoint::from_shared(format!("http://{free}")).unwrap().connect_lazy();
     let mut client = proto::order::order_service_client::OrderServiceClient::new(channel);
-    let status = client.list_catalog(proto::order::ListCatalogRequest {}).await.unwrap_err();
+    let status =
+        client.list_catalog(proto::order::ListCatalogRequest::default()).await.unwrap_err();
 
     let failure = Failure::from_status(&status, "order service", &free.to_string());
     assert!(failure.what.starts_with("nothing listens on"), "{failure:?}");

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, path::Path, time::Duration};
 
 use bootstrap::Common;
-use proto::order::ListCatalogRequest;
+use proto::order::{CatalogItem, ListCatalogRequest};
 use provision::{Kafka, Postgres, kafka, postgres};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -246,18 +246,31 @@ async fn wait_for_the_catalogue(clients: &Clients) {
 }
 
 async fn catalogue_is_filled(clients: &Clients) -> Result<bool, Failure> {
-    let catalog = clients
-        .orders()?
-        .ask(ListCatalogRequest {}, async |mut api, request| api.list_catalog(request).await)
-        .await?;
-    if catalog.items.is_empty() {
+    let catalog = catalogue(clients).await?;
+    if catalog.is_empty() {
         return Ok(false);
     }
     let items = stock::all(&clients.inventory()?).await?;
     Ok(items
         .iter()
         .filter(|item| item.price.is_some())
-        .all(|item| catalog.items.iter().any(|listed| listed.sku == item.sku)))
+        .all(|item| catalog.iter().any(|listed| listed.sku == item.sku)))
+}
+
+/// All pages.
+async fn catalogue(clients: &Clients) -> Result<Vec<CatalogItem>, Failure> {
+    let orders = clients.orders()?;
+    let (mut items, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListCatalogRequest { page_size: stock::PAGE_SIZE, page_token };
+        let page =
+            orders.ask(request, async |mut api, request| api.list_catalog(request).await).await?;
+        items.extend(page.items);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(items);
+        }
+    }
 }
 
 const GLANCE: Duration = Duration::from_millis(25);

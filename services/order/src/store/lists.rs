@@ -112,10 +112,14 @@ pub(crate) struct Item {
     pub(crate) currency: String,
 }
 
-/// The catalogue by SKU, at most `limit` items.
-pub(crate) async fn catalog(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Item>> {
-    query_as("SELECT sku, name, price_minor, currency FROM catalog ORDER BY sku LIMIT $1")
-        .bind(limit)
-        .fetch_all(db)
-        .await
+/// The catalogue by SKU, at most `limit` items after `after`.
+pub(crate) async fn catalog(db: impl PgExecutor<'_>, after: &str, limit: i64) -> Result<Vec<Item>> {
+    query_as(
+        "SELECT sku, name, price_minor, currency FROM catalog WHERE sku > $1
+         ORDER BY sku LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(db)
+    .await
 }

@@ -108,7 +108,8 @@ async fn the_catalogue_keeps_the_latest_of_each_item() {
     world.list_item(&sku, 600, "EUR", 6).await;
 
     let found = async |client: &mut Client| {
-        let items = client.list_catalog(ListCatalogRequest {}).await.unwrap().into_inner().items;
+        let items = client.list_catalog(ListCatalogRequest::default()).await;
+        let items = items.unwrap().into_inner().items;
         items.into_iter().find(|item: &CatalogItem| item.sku == sku)
     };
     let price = |item: CatalogItem| item.price.unwrap().minor_units;
@@ -122,6 +123,29 @@ async fn the_catalogue_keeps_the_latest_of_each_item() {
     let lines = vec![line(&sku, 2)];
     let order = place(&mut client, PlaceOrderRequest { lines, ..request() }).await.unwrap();
     assert_eq!(order.total.unwrap().minor_units, 1_200);
+}
+
+#[tokio::test]
+async fn the_catalogue_is_listed_page_by_page() {
+    let mut client = world().await.client().await;
+    let (mut skus, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListCatalogRequest { page_size: 2, page_token };
+        let page = client.list_catalog(request).await.unwrap().into_inner();
+        assert!(page.items.len() <= 2);
+        skus.extend(page.items.into_iter().map(|item| item.sku));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert!(skus.is_sorted(), "{skus:?}");
+    for sku in ["DEAR", "SKU-1", "SKU-2", "US-1"] {
+        assert_eq!(skus.iter().filter(|listed| *listed == sku).count(), 1, "{skus:?}");
+    }
+    let malformed = ListCatalogRequest { page_size: 2, page_token: "seven".to_owned() };
+    let refused = client.list_catalog(malformed).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
 }
 
 #[tokio::test]

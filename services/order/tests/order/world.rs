@@ -139,7 +139,14 @@ impl World {
             world.list_item(sku, minor_units, currency, 1).await;
         }
         let mut client = world.client().await;
-        while client.list_catalog(ListCatalogRequest {}).await.unwrap().into_inner().items.len() < 4
+        while client
+            .list_catalog(ListCatalogRequest::default())
+            .await
+            .unwrap()
+            .into_inner()
+            .items
+            .len()
+            < 4
         {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
