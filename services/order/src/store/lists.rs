@@ -17,7 +17,8 @@ pub(crate) struct Filter {
 }
 
 /// The newest orders before `before`, at most `limit`. Orders are walked from the newest on, a
-/// customer's by their own index: no index on the status burdens each decision.
+/// customer's by their own index, undecided ones by the table of these: no index on the status
+/// burdens each decision.
 pub(crate) async fn list(
     db: impl PgExecutor<'_>,
     filter: &Filter,
@@ -39,6 +40,20 @@ pub(crate) async fn list(
         .bind(before)
         .bind(limit)
         .bind(customer_id)
+        .bind(&names)
+        .fetch_all(db)
+        .await?
+    } else if !statuses.iter().any(|status| status.is_decided()) {
+        query_as(concat!(
+            "SELECT ",
+            columns!(),
+            r#" FROM order_undecided AS undecided
+               JOIN "order" AS o ON o.id = undecided.order_id
+               WHERE undecided.order_id < $1 AND o.status = ANY($3)
+               ORDER BY undecided.order_id DESC LIMIT $2"#
+        ))
+        .bind(before)
+        .bind(limit)
         .bind(&names)
         .fetch_all(db)
         .await?
@@ -123,3 +138,6 @@ pub(crate) async fn catalog(db: impl PgExecutor<'_>, after: &str, limit: i64) ->
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests;
