@@ -26,6 +26,8 @@ use crate::{
 const SUBMITTING_MAX: usize = 256;
 /// Requests of one `SubmitOrders`: its answer has to fit into a message.
 const SUBMISSIONS_MAX: usize = 10_000;
+/// How long a caller whose stream is to be answered at its end may take for the next request.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Orders of one `SubmitAndFollow` that have not ended.
 const FOLLOWED_MAX: usize = 1_024;
 /// How often, and after what pause, a stream tries again when too many requests wait.
@@ -49,7 +51,7 @@ impl Orders {
         &self,
         requests: Streaming<SubmitOrdersRequest>,
     ) -> Result<Vec<Submission>, Status> {
-        let submitted = requests.map(|request| async move {
+        let submitted = without_long_pauses(requests).map(|request| async move {
             let request = request?.order.unwrap_or_default();
             let request_id = request.request_id.clone();
             let outcome = match self.submit_one(request).await {
@@ -139,6 +141,18 @@ impl Orders {
     }
 }
 
+/// A stream of requests that ends with an error when its caller does not go on.
+fn without_long_pauses<T>(
+    requests: impl Stream<Item = Result<T, Status>> + Send,
+) -> impl Stream<Item = Result<T, Status>> + Send {
+    stream::try_unfold(Box::pin(requests), |mut requests| async move {
+        match tokio::time::timeout(IDLE_MAX, requests.try_next()).await {
+            Ok(next) => Ok(next?.map(|request| (request, requests))),
+            Err(_) => Err(too_slow().into()),
+        }
+    })
+}
+
 /// An order as it is, then after each change, until it is decided.
 fn states(order: Order, following: Following) -> impl Stream<Item = Order> + Send + 'static {
     let first = (order, following, false);
@@ -153,6 +167,15 @@ fn states(order: Order, following: Following) -> impl Stream<Item = Order> + Sen
     })
 }
 
+fn too_slow() -> Problem {
+    Problem::DeadlineExceeded {
+        description: format!(
+            "no request came for {IDLE_MAX:?}; what was read is taken: send the same requests \
+             again to get the answers"
+        ),
+    }
+}
+
 fn too_many() -> Problem {
     Problem::InvalidArgument {
         reason: "TOO_MANY_REQUESTS",
@@ -165,3 +188,6 @@ fn too_many() -> Problem {
         )],
     }
 }
+
+#[cfg(test)]
+mod tests;
