@@ -3,11 +3,12 @@
 
 use std::{future, sync::Arc, time::Duration};
 
-use bootstrap::Problem;
+use bootstrap::{Problem, checks};
 use futures::{
     FutureExt, Stream, StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
+use prost::Message;
 use proto::order::{
     PlaceOrderRequest, Submission, SubmitAndFollowRequest, SubmitAndFollowResponse,
     SubmitOrdersRequest, WatchOrderResponse, submission, submit_and_follow_response,
@@ -24,8 +25,11 @@ use crate::{
 
 /// Requests of one stream that wait for being taken.
 const SUBMITTING_MAX: usize = 256;
-/// Requests of one `SubmitOrders`: its answer has to fit into a message.
+/// Requests of one `SubmitOrders`, and bytes of its answer: clients take messages of 4 MiB.
 const SUBMISSIONS_MAX: usize = 10_000;
+const ANSWER_BYTES_MAX: usize = 4_000_000;
+/// What stands before each submission in the answer, at most.
+const FRAME_BYTES: usize = 8;
 /// How long a caller whose stream is to be answered at its end may take for the next request.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Orders of one `SubmitAndFollow` that have not ended.
@@ -53,7 +57,7 @@ impl Orders {
     ) -> Result<Vec<Submission>, Status> {
         let submitted = without_long_pauses(requests).map(|request| async move {
             let request = request?.order.unwrap_or_default();
-            let request_id = request.request_id.clone();
+            let request_id = echoed(&request);
             let outcome = match self.submit_one(request).await {
                 Ok(order) => submission::Outcome::OrderId(order.id.to_string()),
                 Err(problem) => submission::Outcome::Refusal(refusal(problem)),
@@ -61,14 +65,11 @@ impl Orders {
             Ok::<_, Status>(Submission { request_id, outcome: Some(outcome) })
         });
         let mut submitted = std::pin::pin!(submitted.buffered(SUBMITTING_MAX));
-        let mut submissions = Vec::new();
+        let mut answer = Answer::default();
         while let Some(submission) = submitted.try_next().await? {
-            if submissions.len() == SUBMISSIONS_MAX {
-                return Err(too_many().into());
-            }
-            submissions.push(submission);
+            answer.push(submission)?;
         }
-        Ok(submissions)
+        Ok(answer.submissions)
     }
 
     async fn submit_one(&self, request: PlaceOrderRequest) -> Result<Order, Problem> {
@@ -102,7 +103,7 @@ impl Orders {
         self,
         request: PlaceOrderRequest,
     ) -> impl Stream<Item = Result<SubmitAndFollowResponse, Status>> + Send + 'static {
-        let request_id = request.request_id.clone();
+        let request_id = echoed(&request);
         let outcomes = async move {
             match self.submit_and_follow_one(request).await {
                 Ok((order, following)) => states(order, following)
@@ -153,6 +154,29 @@ fn without_long_pauses<T>(
     })
 }
 
+/// The request's id, as much of it as an id can have: it is said even if it is none.
+fn echoed(request: &PlaceOrderRequest) -> String {
+    request.request_id.chars().take(checks::MAX_REQUEST_ID_LENGTH).collect()
+}
+
+/// What became of the requests of one stream, as far as one message can tell it.
+#[derive(Default)]
+struct Answer {
+    submissions: Vec<Submission>,
+    byte_count: usize,
+}
+
+impl Answer {
+    fn push(&mut self, submission: Submission) -> Result<(), Problem> {
+        self.byte_count += submission.encoded_len() + FRAME_BYTES;
+        if self.submissions.len() == SUBMISSIONS_MAX || self.byte_count > ANSWER_BYTES_MAX {
+            return Err(too_many());
+        }
+        self.submissions.push(submission);
+        Ok(())
+    }
+}
+
 /// An order as it is, then after each change, until it is decided.
 fn states(order: Order, following: Following) -> impl Stream<Item = Order> + Send + 'static {
     let first = (order, following, false);
@@ -182,7 +206,8 @@ fn too_many() -> Problem {
         violations: vec![(
             "stream".to_owned(),
             format!(
-                "has more than {SUBMISSIONS_MAX} requests; what was read is taken: send the same \
+                "has more than {SUBMISSIONS_MAX} requests, or more to answer than a message can \
+                 hold; what was read is taken: send the same \
                  requests again in several streams to get the answers"
             ),
         )],

@@ -1,3 +1,4 @@
+use proto::order::{Refusal, SubmitOrdersResponse};
 use tonic::Code;
 
 use super::*;
@@ -9,4 +10,24 @@ async fn a_caller_who_sends_nothing_for_long_is_not_waited_for() {
     let codes: Vec<_> =
         read.into_iter().map(|request| request.map_err(|status| status.code())).collect();
     assert_eq!(codes, [Ok(1), Ok(2), Err(Code::DeadlineExceeded)]);
+}
+
+#[test]
+fn an_id_that_is_too_long_is_repeated_in_part() {
+    let request =
+        PlaceOrderRequest { request_id: "ü".repeat(1_000_000), ..PlaceOrderRequest::default() };
+    assert_eq!(echoed(&request), "ü".repeat(128));
+}
+
+#[test]
+fn an_answer_fits_into_a_message() {
+    let message = "is wrong; ".repeat(100);
+    let refusal = Refusal { code: 3, reason: "INVALID_ARGUMENT".to_owned(), message };
+    let outcome = Some(submission::Outcome::Refusal(refusal));
+    let submission = Submission { request_id: "x".repeat(128), outcome };
+    let mut answer = Answer::default();
+    while answer.push(submission.clone()).is_ok() {}
+    assert!(answer.submissions.len() > 1_000);
+    let answer = SubmitOrdersResponse { submissions: answer.submissions };
+    assert!((3_900_000..4 << 20).contains(&answer.encoded_len()), "{}", answer.encoded_len());
 }
