@@ -78,7 +78,7 @@ impl Changes {
         }
     }
 
-    fn followed(&self) -> Vec<Uuid> {
+    pub(crate) fn followed(&self) -> Vec<Uuid> {
         self.lock().orders.keys().copied().collect()
     }
 

@@ -177,17 +177,17 @@ impl Answer {
     }
 }
 
-/// An order as it is, then after each change, until it is decided.
+/// An order as it is, then after each change, until it is decided. With the last one nobody follows
+/// any more, even if it is not read for long.
 fn states(order: Order, following: Following) -> impl Stream<Item = Order> + Send + 'static {
-    let first = (order, following, false);
-    stream::unfold(first, |(mut order, mut following, is_told)| async move {
+    let first = Some((order, following, false));
+    stream::unfold(first, |state| async move {
+        let (mut order, mut following, is_told) = state?;
         if is_told {
-            if order.status.is_decided() {
-                return None;
-            }
             while !order.apply(&*following.next().await) {}
         }
-        Some((order.clone(), (order, following, true)))
+        let goes_on = !order.status.is_decided();
+        Some((order.clone(), goes_on.then_some((order, following, true))))
     })
 }
 

@@ -1,7 +1,9 @@
 use proto::order::{Refusal, SubmitOrdersResponse};
+use time::OffsetDateTime;
 use tonic::Code;
 
 use super::*;
+use crate::changes::Changes;
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_who_sends_nothing_for_long_is_not_waited_for() {
@@ -30,4 +32,29 @@ fn an_answer_fits_into_a_message() {
     assert!(answer.submissions.len() > 1_000);
     let answer = SubmitOrdersResponse { submissions: answer.submissions };
     assert!((3_900_000..4 << 20).contains(&answer.encoded_len()), "{}", answer.encoded_len());
+}
+
+#[tokio::test]
+async fn who_does_not_read_on_after_the_end_follows_nothing_any_more() {
+    let changes = Changes::default();
+    let id = Uuid::now_v7();
+    let order = Order {
+        id,
+        status: domain::Status::Pending,
+        customer_id: String::new(),
+        payment_method: "tok_ok".to_owned(),
+        currency: "EUR".to_owned(),
+        total_minor: 1,
+        lines: Vec::new(),
+        reason: String::new(),
+        placed_at: OffsetDateTime::UNIX_EPOCH,
+        decided_at: None,
+    };
+    let confirmed = Order { status: domain::Status::Confirmed, ..order.clone() };
+    let mut states = Box::pin(states(order.clone(), changes.follow(id).unwrap()));
+    assert_eq!(states.next().await, Some(order));
+    changes.tell(vec![confirmed.as_change()]);
+    assert_eq!(states.next().await, Some(confirmed));
+    assert!(changes.followed().is_empty());
+    assert_eq!(states.next().await, None);
 }
