@@ -206,7 +206,8 @@ impl Standings {
 impl OrderCommands for Standings {
     fn approve_order(&mut self, command: ApproveOrder) -> Decision<OrderApproved> {
         let Some((order_id, Standing { status, reason })) = self.find(&command.order_id) else {
-            return Decision::Refused(format!("there is no order {:.64?}", command.order_id));
+            let id = one_line(&command.order_id, SHOWN_ID_LENGTH);
+            return Decision::Refused(format!("there is no order '{id}'"));
         };
         match status {
             Status::Pending => {
@@ -227,7 +228,8 @@ impl OrderCommands for Standings {
         };
         match status {
             Status::Pending => {
-                self.decide(order_id, Status::Cancelled, one_line(&command.reason));
+                let reason = one_line(&command.reason, MAX_REASON_LENGTH);
+                self.decide(order_id, Status::Cancelled, reason);
             }
             // Whatever the saga stumbled over: that is what the customer wanted.
             Status::Cancelling => self.decide(order_id, Status::Cancelled, reason),
@@ -244,13 +246,15 @@ impl OrderCommands for Standings {
 }
 
 /// Postgres takes no NUL, and a customer reads one line.
-fn one_line(reason: &str) -> String {
+fn one_line(text: &str, max_length: usize) -> String {
     let printable = |letter: char| if letter.is_control() { ' ' } else { letter };
-    reason.chars().take(MAX_REASON_LENGTH).map(printable).collect()
+    text.chars().take(max_length).map(printable).collect()
 }
 
-/// In characters.
+/// In characters, as the next one.
 const MAX_REASON_LENGTH: usize = 1_000;
+/// As much of what should be an id as a refusal repeats.
+const SHOWN_ID_LENGTH: usize = 64;
 
 #[cfg(test)]
 mod tests;

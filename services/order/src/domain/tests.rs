@@ -102,7 +102,14 @@ fn an_order_that_is_not_there_is_not_approved_and_needs_no_rejection() {
 
 #[test]
 fn a_long_reason_is_cut() {
-    assert_eq!(one_line(&"ü".repeat(5_000)), "ü".repeat(1_000));
+    assert_eq!(one_line(&"ü".repeat(5_000), MAX_REASON_LENGTH), "ü".repeat(1_000));
+}
+
+#[test]
+fn what_is_no_id_is_repeated_in_part() {
+    let mut none = Standings::new(HashMap::new(), OffsetDateTime::UNIX_EPOCH);
+    let Answer::Refused(why) = approve("x".repeat(100_000)).decide(&mut none) else { panic!() };
+    assert_eq!(why, format!("there is no order '{}'", "x".repeat(64)));
 }
 
 #[test]
