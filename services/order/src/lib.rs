@@ -13,10 +13,17 @@ mod refused;
 mod store;
 mod writes;
 
+use std::time::Duration;
+
 use anyhow::Context;
-use bootstrap::{PostgresOptions, Server, Tasks};
+use bootstrap::{Server, Tasks};
 use messaging::Messaging;
-use proto::order::order_service_server::OrderServiceServer;
+use proto::{
+    OrderCommand,
+    inventory::ItemListed,
+    order::{OrderPlaced, order_service_server::OrderServiceServer},
+};
+use saga_contract::{CommandSet, Event};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -27,25 +34,20 @@ pub use config::Config;
 
 /// Crate, binary, consumer group, source of messages.
 const SERVICE: &str = "order-service";
-const TOPICS: [&str; 3] = ["order.events.v1", "order.commands.v1", "inventory.events.v1"];
+const TOPICS: [&str; 3] = [OrderPlaced::TOPIC, OrderCommand::TOPIC, ItemListed::TOPIC];
 const MAX_CONNECTIONS: u32 = 10;
+
+/// How long the broker may take to acknowledge what is under way at the end.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the service until `shutdown`.
 ///
 /// # Errors
-/// How long the broker may take to acknowledge what is under way at the end.
-const FLUSH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
-
 /// What keeps it from starting, such as a Postgres or Kafka that does not answer; or the first
 /// failure of a part, after which all of it stops.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let Config { listen, database_url, reannounce_after, common } = config;
-    let db = bootstrap::postgres(&PostgresOptions {
-        url: database_url.clone(),
-        max_connections: MAX_CONNECTIONS,
-        allow_unsafe: common.allow_unsafe_postgres,
-    })
-    .await?;
+    let db = bootstrap::postgres(&common.postgres(&database_url, MAX_CONNECTIONS)).await?;
     sqlx::migrate!("../../migrations/order").run(&db).await.context("migrating the database")?;
     let options = common.messaging(SERVICE, &database_url, &TOPICS);
     let messaging = Messaging::start(options, db.clone(), shutdown.clone()).await?;
