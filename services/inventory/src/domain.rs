@@ -73,10 +73,10 @@ impl InventoryCommands for Stock {
         match held {
             Some(reservation) if reservation.now == Status::Reserved => {
                 reservation.now = Status::Released;
-                for (item, quantity) in held_items(&mut self.items, &reservation.lines) {
+                for_held(&mut self.items, &reservation.lines, |item, quantity| {
                     item.reserved -= quantity;
                     item.available += quantity;
-                }
+                });
             }
             Some(reservation) if reservation.now == Status::Committed => {
                 return self.impossible(format!(
@@ -94,10 +94,10 @@ impl InventoryCommands for Stock {
         match held {
             Some(reservation) if reservation.now == Status::Reserved => {
                 reservation.now = Status::Committed;
-                for (item, quantity) in held_items(&mut self.items, &reservation.lines) {
+                for_held(&mut self.items, &reservation.lines, |item, quantity| {
                     item.reserved -= quantity;
                     item.committed += quantity;
-                }
+                });
                 Settled::Done(StockCommitted {})
             }
             Some(reservation) if reservation.now == Status::Committed => {
@@ -134,10 +134,10 @@ impl Stock {
                 left => return Err(format!("only {left} of {sku} left, {quantity} wanted")),
             }
         }
-        for (item, quantity) in held_items(&mut self.items, &lines) {
+        for_held(&mut self.items, &lines, |item, quantity| {
             item.available -= quantity;
             item.reserved += quantity;
-        }
+        });
         let reservation = Reservation { lines, stored: None, now: Status::Reserved };
         self.reservations.insert(order_id, reservation);
         Ok(())
@@ -162,16 +162,13 @@ impl Reservation {
     }
 }
 
-/// The items that lines are about, with the quantities. An item is never deleted.
-fn held_items<'a>(
-    items: &'a mut BTreeMap<String, Item>,
-    lines: &'a [Line],
-) -> impl Iterator<Item = (&'a mut Pieces, i64)> {
-    let quantities: HashMap<&str, i64> =
-        lines.iter().map(|line| (line.sku.as_str(), i64::from(line.quantity))).collect();
-    items.iter_mut().filter_map(move |(sku, item)| {
-        quantities.get(sku.as_str()).map(|quantity| (&mut item.now, *quantity))
-    })
+/// Each item that lines are about, with the quantity. An item is never deleted.
+fn for_held(items: &mut BTreeMap<String, Item>, lines: &[Line], change: impl Fn(&mut Pieces, i64)) {
+    for Line { sku, quantity } in lines {
+        if let Some(item) = items.get_mut(sku) {
+            change(&mut item.now, i64::from(*quantity));
+        }
+    }
 }
 
 fn merged(lines: Vec<StockLine>) -> Result<Vec<Line>, String> {
