@@ -1,6 +1,6 @@
 //! What the API reads.
 
-use prost_types::Timestamp;
+use bootstrap::timestamp;
 use proto::inventory::{Reservation, ReservationStatus, ReservedLine, SummarizeStockResponse};
 use sqlx::{PgPool, query_as, types::Json};
 use time::OffsetDateTime;
@@ -44,10 +44,7 @@ pub(super) async fn reservation(db: &PgPool, order_id: Uuid) -> sqlx::Result<Opt
         order_id: order_id.to_string(),
         status: status.into(),
         lines: lines.into_iter().map(line).collect(),
-        reserved_at: Some(Timestamp {
-            seconds: reserved_at.unix_timestamp(),
-            nanos: reserved_at.nanosecond().cast_signed(),
-        }),
+        reserved_at: Some(timestamp(reserved_at)),
     }))
 }
 
