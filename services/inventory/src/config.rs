@@ -1,6 +1,6 @@
 //! The settings of the inventory service.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 /// Catalogue, stock and reservations of the shop
 #[derive(Debug, Clone, clap::Parser)]
@@ -22,6 +22,11 @@ pub struct Config {
     /// List SKU-1 to SKU-9 for sale, if no item is listed yet
     #[arg(long, env = "SAGA_DEMO_CATALOG")]
     pub demo_catalog: bool,
+
+    /// Seconds between two times that every item is told of, for whoever lost what was told before
+    #[arg(long, env = "SAGA_CATALOG_INTERVAL", default_value = "300", value_name = "SECONDS",
+          value_parser = bootstrap::seconds(1..=86_400))]
+    pub catalog_interval: Duration,
 
     #[command(flatten)]
     pub common: bootstrap::Common,

@@ -3,6 +3,7 @@
 //! The way in: `commands` answers what sagas ask (`domain` decides, `store` writes); `api` answers
 //! what people ask, and what it changes goes through `desk` (`catalog` decides).
 
+mod announcing;
 mod api;
 mod catalog;
 mod commands;
@@ -36,7 +37,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// Surroundings it cannot work with, or a part of it that failed.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let Config { listen, database_url, demo_catalog, common } = config;
+    let Config { listen, database_url, demo_catalog, catalog_interval, common } = config;
     let db = bootstrap::postgres(&common.postgres(&database_url, DATABASE_CONNECTIONS_MAX)).await?;
     sqlx::migrate!("../../migrations/inventory")
         .run(&db)
@@ -54,11 +55,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let (health, writes) = (server.health(), desk.clone());
     let ready = health.serving_after(async move { writes.ready().await }, shutdown.clone());
     let (answering, keeping) = (messaging.clone(), messaging.clone());
+    let announcing = announcing::run(db, desk, demo_catalog, catalog_interval, shutdown.clone());
     Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("commands", async move { Ok(answering.participant(Inventory).await?) })
         .run("writes", async move { Ok(writing.await?) })
         .run("health", ready)
-        .run("catalogue", demo::announce(db, desk, demo_catalog, shutdown.clone()))
+        .run("catalogue", announcing)
         .run("housekeeping", async move { Ok(keeping.housekeeping().await?) })
         .run("api", server.serve(listen, shutdown))
         .until_stopped()

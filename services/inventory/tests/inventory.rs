@@ -235,6 +235,14 @@ async fn the_demo_catalogue_is_listed_once_and_told_of_at_every_start() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn every_item_is_told_of_again_and_again() {
+    let (service, _client) = Service::start(&["--demo-catalog", "--catalog-interval=1"]).await;
+    let mut asker = Asker::start(&service.config.common, &[EVENTS]).await;
+    assert_eq!(listed(&mut asker, "SKU-9").await, listed(&mut asker, "SKU-9").await);
+    service.stop().await;
+}
+
 async fn listed(asker: &mut Asker, sku: &str) -> ItemListed {
     loop {
         let heard = asker.next(|heard| heard.kind == "shop.inventory.v1.ItemListed").await;
