@@ -56,7 +56,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let ready = health.serving_after(async move { writes.ready().await }, shutdown.clone());
     let (answering, keeping) = (messaging.clone(), messaging.clone());
     let announcing = announcing::run(db, desk, demo_catalog, catalog_interval, shutdown.clone());
-    Tasks::new(shutdown.clone(), common.shutdown_deadline)
+    let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("commands", async move { Ok(answering.participant(Inventory).await?) })
         .run("writes", async move { Ok(writing.await?) })
         .run("health", ready)
@@ -64,7 +64,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         .run("housekeeping", async move { Ok(keeping.housekeeping().await?) })
         .run("api", server.serve(listen, shutdown))
         .until_stopped()
-        .await?;
-    let flushed = tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE));
-    flushed.await.context("flushing what is still to be published")
+        .await;
+    tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE)).await?;
+    result
 }

@@ -76,14 +76,14 @@ pub async fn run_with<G: Gateway>(
         .shutdown_deadline(common.shutdown_deadline)
         .add(PaymentServiceServer::new(Api::new(db)));
     let (answering, keeping) = (messaging.clone(), messaging.clone());
-    Tasks::new(shutdown.clone(), common.shutdown_deadline)
+    let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("commands", async move { Ok(answering.participant(payments).await?) })
         .run("outcomes", async move { Ok(writing.await?) })
         .run("gateway", caller.run(shutdown.clone()))
         .run("housekeeping", async move { Ok(keeping.housekeeping().await?) })
         .run("api", server.serve(listen, shutdown))
         .until_stopped()
-        .await?;
-    let flushed = tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE));
-    flushed.await.context("flushing what is still to be published")
+        .await;
+    tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE)).await?;
+    result
 }
