@@ -63,6 +63,7 @@ pub async fn run_with<G: Gateway>(
     let gateway = Arc::new(gateway);
     let due = Arc::new(Notify::new());
     let (outcomes, writing) = messaging.writer("gateway", Outcomes);
+    let lane = outcomes.clone();
     let caller = Caller {
         db: db.clone(),
         gateway: Arc::clone(&gateway),
@@ -74,11 +75,14 @@ pub async fn run_with<G: Gateway>(
     let payments = Payments::new(gateway, due);
     let server = Server::new(SERVICE, proto::FILE_DESCRIPTOR_SET)
         .shutdown_deadline(common.shutdown_deadline)
+        .not_ready_yet()
         .add(PaymentServiceServer::new(Api::new(db)));
+    let ready = server.health().serving_after(async move { lane.ready().await }, shutdown.clone());
     let (answering, keeping) = (messaging.clone(), messaging.clone());
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("commands", async move { Ok(answering.participant(payments).await?) })
         .run("outcomes", async move { Ok(writing.await?) })
+        .run("health", ready)
         .run("gateway", caller.run(shutdown.clone()))
         .run("housekeeping", async move { Ok(keeping.housekeeping().await?) })
         .run("api", server.serve(listen, shutdown))
