@@ -81,7 +81,8 @@ async fn horizon(db: &PgPool, before: Uuid) -> sqlx::Result<Option<Uuid>> {
 /// One statement, so that all sums are of one moment. It reads every payment.
 pub(super) async fn summaries(db: &PgPool) -> sqlx::Result<Vec<PaymentSummary>> {
     let rows: Vec<(String, String, i64, i64)> = query_as(
-        "SELECT status, currency, count(*), sum(amount_minor)::bigint
+        "SELECT status, currency, count(*),
+            least(sum(amount_minor), 9223372036854775807)::bigint
          FROM payment GROUP BY status, currency ORDER BY status, currency",
     )
     .fetch_all(db)
@@ -117,3 +118,6 @@ fn status_of(label: &str) -> sqlx::Result<PaymentStatus> {
         Status::Voided => PaymentStatus::Voided,
     })
 }
+
+#[cfg(test)]
+mod tests;
