@@ -1,11 +1,14 @@
 //! Load, decide, save, as a batch of commands does, on a real Postgres.
 
+use std::time::Duration;
+
 use proto::{
     InventoryCommand,
     inventory::{CommitStock, ReleaseStock, ReserveStock, StockLine},
 };
 use saga_contract::Answer;
 use sqlx::{Connection, query, query_scalar};
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::commands::subjects;
@@ -36,16 +39,30 @@ impl Shop {
     /// Handles the commands in one transaction; tells which were done.
     async fn batch(&mut self, commands: Vec<InventoryCommand>) -> Vec<bool> {
         let mut tx = self.connection.begin().await.unwrap();
-        let (orders, skus) = subjects(&commands);
-        let mut stock = load(&mut tx, &orders, &skus).await.unwrap();
-        let done = |command: InventoryCommand| {
-            matches!(command.decide(&mut stock), Answer::Succeeded { .. })
-        };
-        let done = commands.into_iter().map(done).collect();
-        assert_eq!(stock.impossible, None);
-        save(&mut tx, &stock).await.unwrap();
+        let stock = loaded(&mut tx, &commands).await;
+        let done = saved(&mut tx, stock, commands).await;
         tx.commit().await.unwrap();
         done
+    }
+
+    /// The same shop, as another process sees it.
+    async fn beside(&mut self) -> Self {
+        let database: String = query_scalar("SELECT current_database()")
+            .fetch_one(&mut self.connection)
+            .await
+            .unwrap();
+        let url = provision::cluster::shared().await.postgres().url(&database);
+        Shop { connection: PgConnection::connect(&url).await.unwrap() }
+    }
+
+    /// Looks until somebody waits for a lock in this database.
+    async fn until_one_waits(&mut self, rival: &JoinHandle<Vec<bool>>) {
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        while !query_scalar::<_, bool>(waits).fetch_one(&mut self.connection).await.unwrap() {
+            assert!(!rival.is_finished(), "the rival has not waited");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     async fn pieces(&mut self, sku: &str) -> (i64, i64, i64) {
@@ -63,6 +80,25 @@ impl Shop {
             .await
             .unwrap()
     }
+}
+
+async fn loaded(connection: &mut PgConnection, commands: &[InventoryCommand]) -> Stock {
+    let (orders, skus) = subjects(commands);
+    load(connection, &orders, &skus).await.unwrap()
+}
+
+/// Decides and writes; tells which were done.
+async fn saved(
+    connection: &mut PgConnection,
+    mut stock: Stock,
+    commands: Vec<InventoryCommand>,
+) -> Vec<bool> {
+    let done =
+        |command: InventoryCommand| matches!(command.decide(&mut stock), Answer::Succeeded { .. });
+    let done = commands.into_iter().map(done).collect();
+    assert_eq!(stock.impossible, None);
+    save(connection, &stock).await.unwrap();
+    done
 }
 
 fn reserve(order: Uuid, lines: &[(&str, u32)]) -> InventoryCommand {
@@ -114,16 +150,17 @@ async fn the_last_item_in_one_batch_goes_to_exactly_one() {
 #[tokio::test]
 async fn the_last_item_is_contended_by_two_processes() {
     let mut shop = Shop::with(&[("SKU-9", 1)]).await;
-    let database: String =
-        query_scalar("SELECT current_database()").fetch_one(&mut shop.connection).await.unwrap();
-    let url = provision::cluster::shared().await.postgres().url(&database);
-    let rival = async {
-        let connection = PgConnection::connect(&url).await.unwrap();
-        Shop { connection }.batch(vec![reserve(Uuid::now_v7(), &[("SKU-9", 1)])]).await
-    };
-    let (one, other) =
-        tokio::join!(shop.batch(vec![reserve(Uuid::now_v7(), &[("SKU-9", 1)])]), rival);
-    assert_eq!([one, other].concat().into_iter().filter(|done| *done).count(), 1);
+    let (mut rival, mut onlooker) = (shop.beside().await, shop.beside().await);
+    let [ours, theirs] = [(); 2].map(|()| vec![reserve(Uuid::now_v7(), &[("SKU-9", 1)])]);
+
+    // The rival comes when the piece is seen and not yet taken.
+    let mut tx = shop.connection.begin().await.unwrap();
+    let stock = loaded(&mut tx, &ours).await;
+    let rival = tokio::spawn(async move { rival.batch(theirs).await });
+    onlooker.until_one_waits(&rival).await;
+    assert_eq!(saved(&mut tx, stock, ours).await, [true]);
+    tx.commit().await.unwrap();
+    assert_eq!(rival.await.unwrap(), [false]);
     assert_eq!(shop.pieces("SKU-9").await, (0, 1, 0));
 }
 
