@@ -161,7 +161,7 @@ fn an_order_tells_what_was_ordered() {
 }
 
 #[test]
-fn an_order_is_answered_again_as_it_wwhen_taken() {
+fn an_order_is_answered_again_as_it_was_when_taken() {
     let taken = Order { reason: String::new(), ..order(Status::Pending) };
     let id = taken.id;
     assert_eq!(Order { id, ..order(Status::Cancelled) }.when_taken(), taken);
