@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use proto::order::{ApproveOrder, GetOrderRequest, OrderPlaced, OrderStatus, WatchOrderRequest};
+use proto::order::{
+    ApproveOrder, GetOrderRequest, OrderConfirmed, OrderPlaced, OrderStatus, WatchOrderRequest,
+};
 use sqlx::PgPool;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,13 +18,17 @@ async fn an_order_that_nobody_decides_is_told_again_and_again() {
     let mut client = world.client().await;
     let decided = place(&mut client, request()).await.unwrap().order_id;
     let order = place(&mut client, request()).await.unwrap();
-    world.ask(&decided, &ApproveOrder { order_id: decided.clone() }).await;
-
     let told: Vec<OrderPlaced> = world.events(&order.order_id, 3).await;
     assert!(told.iter().all(|again| again == &told[0]));
     assert_eq!(told[0].total, order.total);
-    // The pauses grow, and what is decided is left alone.
-    assert_eq!(world.events::<OrderPlaced>(&decided, 1).await.len(), 1);
+
+    // What is decided is left alone from then on, while the other is told twice more.
+    world.ask(&decided, &ApproveOrder { order_id: decided.clone() }).await;
+    world.events::<OrderConfirmed>(&decided, 1).await;
+    let before = world.events::<OrderPlaced>(&decided, 1).await.len();
+    let until_now = world.events::<OrderPlaced>(&order.order_id, 1).await.len();
+    world.events::<OrderPlaced>(&order.order_id, until_now + 2).await;
+    assert_eq!(world.events::<OrderPlaced>(&decided, 1).await.len(), before);
 }
 
 #[tokio::test]

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use proto::order::{
     ApproveOrder, CancelOrderRequest, OrderStatus, PlaceOrderRequest, RejectOrder, Submission,
@@ -146,13 +149,33 @@ async fn who_does_not_read_is_not_read_from_for_ever() {
     let mut client = world().await.client().await;
     let (sender, requests) = mpsc::channel(1);
     let _answers = client.submit_and_follow(ReceiverStream::new(requests)).await.unwrap();
-    // It reads up to its limit and what the transport buffers, and then no more.
-    let mut sent = 0;
-    let send = async |order| sender.send(SubmitAndFollowRequest { order: Some(order) }).await;
-    while let Ok(taken) = timeout(Duration::from_secs(2), send(request())).await {
-        taken.unwrap();
-        sent += 1;
-        assert!(sent < 20_000);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    tokio::spawn(async move {
+        let next = || SubmitAndFollowRequest { order: Some(request()) };
+        while sender.send(next()).await.is_ok() {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+
+    // It reads up to its limit and what the transport buffers; then no more, however much others
+    // get done meanwhile.
+    let mut other = world().await.client().await;
+    let (mut taken, mut has_stopped) = (0, false);
+    while !has_stopped {
+        for _ in 0..OTHERS {
+            place(&mut other, request()).await.unwrap();
+        }
+        let now = sent.load(Ordering::Relaxed);
+        has_stopped = now == taken && now >= FOLLOWED_MIN;
+        taken = now;
+        assert!(taken < READ_MAX, "{taken} were read, and not one answer");
     }
-    assert!(sent >= 1_024, "{sent}");
 }
+
+/// Orders that others place while nothing more is read from who does not read.
+const OTHERS: usize = 50;
+/// What it may have open at once, at least.
+const FOLLOWED_MIN: usize = 1_024;
+/// More than what it may have open and what the transport buffers.
+const READ_MAX: usize = 20_000;
