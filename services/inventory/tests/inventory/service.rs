@@ -1,14 +1,21 @@
 //! The service as it runs, on a Kafka and a Postgres of its own.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 use inventory_service::{Config, run};
 use proto::inventory::{ListItemsRequest, inventory_service_client::InventoryServiceClient};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use uuid::Uuid;
+
+use crate::asker::PATIENCE;
+
+const GLANCE: Duration = Duration::from_millis(20);
 
 pub type Client = InventoryServiceClient<Channel>;
 
@@ -38,14 +45,16 @@ impl Service {
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(run(config.clone(), shutdown.clone()));
         let address = format!("http://{}", config.listen);
+        let started = Instant::now();
         let client = loop {
             assert!(!running.is_finished(), "{:?}", running.await);
+            assert!(started.elapsed() < PATIENCE, "the service does not serve");
             if let Ok(mut client) = Client::connect(address.clone()).await
                 && client.list_items(ListItemsRequest::default()).await.is_ok()
             {
                 break client;
             }
-            tokio::task::yield_now().await;
+            sleep(GLANCE).await;
         };
         (Service { config, running, shutdown }, client)
     }

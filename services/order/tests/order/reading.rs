@@ -1,11 +1,11 @@
 use proto::order::{
-    ApproveOrder, CatalogItem, GetOrderRequest, ListCatalogRequest, ListOrdersRequest,
-    ListOrdersResponse, OrderStatus, PlaceOrderRequest, SummarizeOrdersRequest,
+    ApproveOrder, GetOrderRequest, ListCatalogRequest, ListOrdersRequest, ListOrdersResponse,
+    OrderStatus, PlaceOrderRequest, SummarizeOrdersRequest,
 };
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::world::{Client, fields, line, place, request, world};
+use crate::world::{Client, eventually, fields, line, place, request, world};
 
 async fn list(client: &mut Client, request: &ListOrdersRequest) -> ListOrdersResponse {
     client.list_orders(request.clone()).await.unwrap().into_inner()
@@ -107,19 +107,16 @@ async fn the_catalogue_keeps_the_latest_of_each_item() {
     assert_eq!(dead.len(), 2);
     world.list_item(&sku, 600, "EUR", 6).await;
 
-    let found = async |client: &mut Client| {
-        let items = client.list_catalog(ListCatalogRequest::default()).await;
-        let items = items.unwrap().into_inner().items;
-        items.into_iter().find(|item: &CatalogItem| item.sku == sku)
-    };
-    let price = |item: CatalogItem| item.price.unwrap().minor_units;
-    loop {
-        match found(&mut client).await.map(price) {
-            Some(600) => break,
-            Some(300) | None => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+    let latest = eventually(async || {
+        let items = client.list_catalog(ListCatalogRequest::default()).await.unwrap().into_inner().items;
+        let item = items.into_iter().find(|item| item.sku == sku);
+        match item.map(|item| item.price.unwrap().minor_units) {
+            Some(600) => Some(()),
+            Some(300) | None => None,
             other => panic!("{other:?}"),
         }
-    }
+    });
+    latest.await.expect("the catalogue does not follow");
     let lines = vec![line(&sku, 2)];
     let order = place(&mut client, PlaceOrderRequest { lines, ..request() }).await.unwrap();
     assert_eq!(order.total.unwrap().minor_units, 1_200);

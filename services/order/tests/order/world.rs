@@ -32,6 +32,7 @@ use uuid::Uuid;
 pub(crate) type Client = OrderServiceClient<Channel>;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// What a test sees.
 #[derive(Clone)]
@@ -100,12 +101,21 @@ fn free_address() -> SocketAddr {
 
 pub(crate) async fn client(address: SocketAddr) -> Client {
     let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
-    loop {
-        if let Ok(channel) = endpoint.connect().await {
-            return OrderServiceClient::new(channel);
+    let connected = eventually(async || endpoint.connect().await.ok());
+    OrderServiceClient::new(connected.await.expect("nobody serves there"))
+}
+
+/// Looks until it is there, or gives up.
+pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let seen = async {
+        loop {
+            if let Some(seen) = look().await {
+                return seen;
+            }
+            tokio::time::sleep(GLANCE).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.ok()
 }
 
 impl World {
@@ -139,17 +149,11 @@ impl World {
             world.list_item(sku, minor_units, currency, 1).await;
         }
         let mut client = world.client().await;
-        while client
-            .list_catalog(ListCatalogRequest::default())
-            .await
-            .unwrap()
-            .into_inner()
-            .items
-            .len()
-            < 4
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let all_listed = eventually(async || {
+            let listed = client.list_catalog(ListCatalogRequest::default()).await.unwrap().into_inner();
+            (listed.items.len() >= 4).then_some(())
+        });
+        all_listed.await.expect("the catalogue does not arrive");
         world
     }
 

@@ -4,6 +4,7 @@
 use std::{
     net::TcpListener,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use clap::Parser;
@@ -13,10 +14,18 @@ use payment_service::{
     run_with,
 };
 use proto::payment::{ListPaymentsRequest, payment_service_client::PaymentServiceClient};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use uuid::Uuid;
+
+use crate::asker::PATIENCE;
+
+const GLANCE: Duration = Duration::from_millis(20);
 
 pub type Client = PaymentServiceClient<Channel>;
 
@@ -48,14 +57,16 @@ impl Service {
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(run_with(gateway.clone(), config.clone(), shutdown.clone()));
         let address = format!("http://{}", config.listen);
+        let started = Instant::now();
         let client = loop {
             assert!(!running.is_finished(), "{:?}", running.await);
+            assert!(started.elapsed() < PATIENCE, "the service does not serve");
             if let Ok(mut client) = Client::connect(address.clone()).await
                 && client.list_payments(ListPaymentsRequest::default()).await.is_ok()
             {
                 break client;
             }
-            tokio::task::yield_now().await;
+            sleep(GLANCE).await;
         };
         (Service { config, gateway, running, shutdown }, client)
     }
@@ -90,7 +101,11 @@ impl Networked {
 
     pub async fn until_called(&self, order: Uuid, times: usize) {
         let mut changes = self.changed.subscribe();
-        changes.wait_for(|_| self.calls(order).len() >= times).await.unwrap();
+        let called = changes.wait_for(|_| self.calls(order).len() >= times);
+        let Ok(called) = timeout(PATIENCE, called).await else {
+            panic!("called only for {:?}", self.calls(order));
+        };
+        called.unwrap();
     }
 
     pub fn approve_the_late_one(&self) {
