@@ -176,6 +176,22 @@ async fn a_networked_gateway_is_called_for_everything_until_it_answers() {
 }
 
 #[tokio::test]
+async fn a_call_that_panics_is_made_again_and_the_others_go_on() {
+    let (service, mut client) = Service::start(SHORT_MS).await;
+    let mut asker = Asker::start(&service.config.common, &[COMMANDS]).await;
+    let [broken, other] = [(); 2].map(|()| Uuid::now_v7());
+
+    asker.invoke(hold(broken), 1, &authorize(broken, "net_broken")).await;
+    service.gateway.until_called(broken, 1).await;
+    assert_eq!(ask(&mut asker, other, "net_ok").await, Outcome::Succeeded);
+
+    assert_eq!(asker.answer(hold(broken), Direction::Invoke).await, Outcome::Succeeded);
+    assert_eq!(service.gateway.calls(broken), ["authorize", "authorize"]);
+    assert_eq!(payment(&mut client, broken).await.status(), PaymentStatus::Authorized);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_pending_payment_outlives_its_process() {
     let (service, _) = Service::start(SHORT_MS).await;
     let mut asker = Asker::start(&service.config.common, &[COMMANDS]).await;

@@ -1,5 +1,5 @@
 //! The service as it runs, on a Kafka and a Postgres of its own, with the built-in gateway and, for
-//! the tokens `net_ok` and `net_late`, one that has to be called for everything.
+//! tokens that begin with `net_`, one that has to be called for everything.
 
 use std::{
     net::TcpListener,
@@ -79,7 +79,7 @@ impl Service {
 }
 
 /// Remembers what it was called for. Capturing fails the first time; `net_late` is approved when
-/// the test says so, even if nobody waits for it any more.
+/// the test says so, even if nobody waits for it any more; the first call for `net_broken` panics.
 #[derive(Debug, Clone)]
 pub struct Networked {
     calls: Arc<Mutex<Vec<(Uuid, &'static str)>>>,
@@ -136,7 +136,8 @@ impl Gateway for Networked {
         if !is_networked(charge) {
             return TokenGateway.authorize(charge).await;
         }
-        self.note(charge, "authorize");
+        let times = self.note(charge, "authorize");
+        assert!(charge.method != "net_broken" || times > 1, "broken, as the test wants it");
         if charge.method == "net_late" {
             self.approves_late.subscribe().wait_for(|approves| *approves).await.unwrap();
         }
