@@ -6,7 +6,7 @@ use proto::{
     payment::{PaymentStatus, PaymentSummary, SummarizePaymentsRequest},
 };
 
-use crate::Shop;
+use crate::{Shop, customer::carefully};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Books {
@@ -18,20 +18,13 @@ pub struct Books {
 impl Books {
     pub(crate) async fn read(shop: &Shop) -> Self {
         let request = SummarizeOrdersRequest { placed_after: None };
-        let orders = shop.orders().await.summarize_orders(request).await.expect("orders");
-        let stock =
-            shop.inventory().await.summarize_stock(SummarizeStockRequest {}).await.expect("stock");
-        let payments = shop
-            .payments()
-            .await
-            .summarize_payments(SummarizePaymentsRequest {})
-            .await
-            .expect("payments");
-        Books {
-            orders: orders.into_inner().summaries,
-            stock: stock.into_inner(),
-            payments: payments.into_inner().summaries,
-        }
+        let (mut orders, mut stock) = (shop.orders().await, shop.inventory().await);
+        let mut payments = shop.payments().await;
+        let orders = carefully(async || orders.summarize_orders(request).await).await;
+        let stock = carefully(async || stock.summarize_stock(SummarizeStockRequest {}).await).await;
+        let payments =
+            carefully(async || payments.summarize_payments(SummarizePaymentsRequest {}).await);
+        Books { orders: orders.summaries, stock, payments: payments.await.summaries }
     }
 
     pub fn order_count(&self, status: OrderStatus) -> i64 {

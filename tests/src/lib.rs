@@ -8,11 +8,21 @@
 )]
 
 mod books;
+mod customer;
 mod process;
 mod shop;
+mod telling;
+
+use std::time::Duration;
 
 pub use crate::{
     books::Books,
-    process::{Service, built_binary, free_port_base},
-    shop::{Order, Shop},
+    customer::{Customer, Order, Placed, Wave},
+    process::{Service, built_binary, free_port_base, refusal},
+    shop::{Shop, Site},
+    telling::Metrics,
 };
+
+/// How long anything may take that should happen.
+const PATIENCE: Duration = Duration::from_secs(180);
+const PAUSE: Duration = Duration::from_millis(20);

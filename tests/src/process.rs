@@ -12,6 +12,9 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tokio::time::{Instant, sleep};
+
+use crate::{PATIENCE, PAUSE};
 
 /// A process of the shop. Its name is that of its crate and its binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,18 +78,34 @@ impl Process {
     }
 
     /// Asks it to stop, and waits for its exit code.
-    pub(crate) fn stop(mut self) -> Option<i32> {
+    pub(crate) async fn stop(self) -> Option<i32> {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         kill(pid, Signal::SIGTERM).expect("SIGTERM");
-        self.child.wait().expect("its end").code()
+        self.ended().await
+    }
+
+    /// Its exit code, once it has ended by itself.
+    async fn ended(mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "does not end:\n{}", self.log_tail());
+            sleep(PAUSE).await;
+        }
     }
 
     pub(crate) fn has_exited(&mut self) -> bool {
         self.child.try_wait().expect("its state").is_some()
     }
 
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     pub(crate) fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
@@ -101,6 +120,14 @@ impl Drop for Process {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Starts a process that should not run; gives its exit code and what it said.
+pub async fn refusal(service: Service, args: &[String]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let process = Process::start(service, args, folder.path());
+    let log = process.log.clone();
+    (process.ended().await, std::fs::read_to_string(log).expect("its log"))
 }
 
 /// A binary of this workspace, built with the profile that the tests were built with.

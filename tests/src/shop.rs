@@ -1,6 +1,6 @@
 //! A shop of its own for a test: fresh databases, topics nobody else uses, four processes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use proto::{
     inventory::{self, inventory_service_client::InventoryServiceClient},
@@ -8,44 +8,42 @@ use proto::{
     payment::payment_service_client::PaymentServiceClient,
     saga::{self, SagaStatus, saga_service_client::SagaServiceClient},
 };
-use provision::cluster;
+use provision::{Postgres, cluster, postgres};
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::{
-    Books, Service,
+    Books, Customer, Metrics, Order, PATIENCE, PAUSE, Placed, Service, Wave,
+    customer::{carefully, connect},
     process::{Process, free_port},
 };
 
-/// How long anything may take that should happen.
-const PATIENCE: Duration = Duration::from_secs(180);
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// An order to place.
-#[derive(Debug, Clone)]
-pub struct Order {
-    request: order::PlaceOrderRequest,
+/// What a shop stands on where it is not what all tests share, and what else its processes are told.
+#[derive(Debug, Default)]
+pub struct Site<'a> {
+    pub brokers: Option<String>,
+    pub postgres: Option<&'a Postgres>,
+    pub arguments: Vec<String>,
 }
 
-impl Order {
-    pub fn of(sku: &str, quantity: u32) -> Self {
-        let line = order::OrderLine { sku: sku.to_owned(), quantity };
-        Order {
-            request: order::PlaceOrderRequest {
-                request_id: Uuid::now_v7().to_string(),
-                lines: vec![line],
-                payment_method: "tok_ok".to_owned(),
-                customer_id: String::new(),
-                currency: String::new(),
-            },
+impl Site<'_> {
+    async fn brokers(&self) -> String {
+        match &self.brokers {
+            Some(brokers) => brokers.clone(),
+            None => cluster::shared().await.brokers().await,
         }
     }
 
-    pub fn paid_with(mut self, token: &str) -> Self {
-        self.request.payment_method = token.to_owned();
-        self
+    async fn database(&self, name: &str) -> String {
+        let Some(postgres) = self.postgres else {
+            return cluster::shared().await.database(name).await;
+        };
+        let admin_url = postgres.url("postgres");
+        postgres::create_databases(&admin_url, &[name]).await.expect("a database");
+        postgres.url(name)
     }
 }
 
@@ -54,34 +52,36 @@ pub struct Shop {
     processes: BTreeMap<Service, Process>,
     arguments: BTreeMap<Service, Vec<String>>,
     ports: BTreeMap<Service, u16>,
+    databases: BTreeMap<Service, String>,
+    brokers: String,
+    namespace: String,
     folder: TempDir,
 }
 
 impl Shop {
-    /// On the Kafka that all tests share.
     pub async fn open(name: &str) -> Self {
-        let brokers = cluster::shared().await.brokers().await;
-        Shop::open_on(name, &brokers).await
+        Shop::open_at(name, Site::default()).await
     }
 
     /// Ready to take orders: everything serves, and the catalogue has arrived.
-    pub async fn open_on(name: &str, brokers: &str) -> Self {
-        let cluster = cluster::shared().await;
-        let namespace = format!("{name}-{}.", Uuid::now_v7().simple());
+    pub async fn open_at(name: &str, site: Site<'_>) -> Self {
         let mut shop = Shop {
             processes: BTreeMap::new(),
             arguments: BTreeMap::new(),
             ports: BTreeMap::new(),
+            databases: BTreeMap::new(),
+            brokers: site.brokers().await,
+            namespace: format!("{name}-{}.", Uuid::now_v7().simple()),
             folder: tempfile::tempdir().expect("a folder"),
         };
         for service in Service::ALL {
             let port = free_port();
-            let url = cluster.database(service.database()).await;
+            let url = site.database(service.database()).await;
             let mut arguments: Vec<String> = [
                 format!("--listen=127.0.0.1:{port}"),
                 format!("--database-url={url}"),
-                format!("--kafka={brokers}"),
-                format!("--namespace={namespace}"),
+                format!("--kafka={}", shop.brokers),
+                format!("--namespace={}", shop.namespace),
                 "--allow-unsafe-postgres".to_owned(),
             ]
             .into();
@@ -91,8 +91,10 @@ impl Shop {
                 Service::Order => arguments.push("--reannounce-after=3".to_owned()),
                 Service::Payment => {}
             }
+            arguments.extend(site.arguments.iter().cloned());
             shop.arguments.insert(service, arguments);
             shop.ports.insert(service, port);
+            shop.databases.insert(service, url);
             shop.start(service);
         }
         for service in Service::ALL {
@@ -113,15 +115,18 @@ impl Shop {
     }
 
     /// Stops a process in good order; returns its exit code.
-    pub fn stop(&mut self, service: Service) -> Option<i32> {
-        self.processes.remove(&service).expect("a running process").stop()
+    pub async fn stop(&mut self, service: Service) -> Option<i32> {
+        self.processes.remove(&service).expect("a running process").stop().await
     }
 
-    /// Kills a process and starts it again.
-    pub async fn crash(&mut self, service: Service) {
-        self.kill(service);
-        self.start(service);
-        self.serves(service).await;
+    /// How a process is started.
+    pub fn arguments(&self, service: Service) -> &[String] {
+        &self.arguments[&service]
+    }
+
+    /// All that a running process has logged.
+    pub fn log(&self, service: Service) -> String {
+        self.processes[&service].log()
     }
 
     pub fn port(&self, service: Service) -> u16 {
@@ -129,19 +134,59 @@ impl Shop {
     }
 
     pub async fn channel(&self, service: Service) -> Channel {
-        let address = format!("http://127.0.0.1:{}", self.ports[&service]);
-        let endpoint = Channel::from_shared(address).expect("an address");
+        connect(self.ports[&service]).await
+    }
+
+    pub(crate) fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// One number from a service's database.
+    pub async fn number(&self, service: Service, statement: &'static str) -> i64 {
+        let mut database =
+            PgConnection::connect(&self.databases[&service]).await.expect("a connection");
+        sqlx::query_scalar(statement).fetch_one(&mut database).await.expect("a number")
+    }
+
+    /// Records that a service has kept, and of which its outbox does not know yet that the broker has
+    /// them.
+    pub async fn owed(&self, service: Service) -> i64 {
+        let owed = "SELECT coalesce(sum(last_seq - published_seq), 0)::bigint FROM outbox_lane";
+        self.number(service, owed).await
+    }
+
+    /// Waits until the broker has all that the service had to say.
+    pub async fn has_published(&self, service: Service) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            match endpoint.connect().await {
-                Ok(channel) => return channel,
-                Err(error) if Instant::now() > deadline => panic!("{service:?}: {error}"),
-                Err(_) => sleep(PAUSE).await,
-            }
+        while self.owed(service).await > 0 {
+            assert!(Instant::now() < deadline, "{service:?} does not publish");
+            sleep(PAUSE).await;
         }
     }
 
-    async fn serves(&mut self, service: Service) {
+    /// What a process counts, once this holds for it.
+    pub async fn metrics_that(
+        &self,
+        service: Service,
+        holds: impl Fn(&Metrics) -> bool,
+    ) -> Metrics {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metrics = Metrics::of(self.ports[&service]).await;
+            if holds(&metrics) {
+                return metrics;
+            }
+            assert!(Instant::now() < deadline, "{service:?} counts {metrics:?}");
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until a process that was started takes requests.
+    pub async fn serves(&mut self, service: Service) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let process = self.processes.get_mut(&service).expect("a process");
@@ -187,19 +232,23 @@ impl Shop {
         PaymentServiceClient::new(self.channel(Service::Payment).await)
     }
 
-    /// Places an order as a careful client does: the same request again until it is answered.
+    /// Who places orders here.
+    pub fn customer(&self) -> Customer {
+        Customer::at(self.ports[&Service::Order])
+    }
+
     pub async fn place(&self, order: Order) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut orders = self.orders().await;
-            match orders.place_order(order.request.clone()).await {
-                Ok(placed) => return placed.into_inner().order.expect("an order").order_id,
-                Err(status) if Instant::now() < deadline && is_passing(&status) => {
-                    sleep(PAUSE).await;
-                }
-                Err(status) => panic!("not placed: {status:?}"),
-            }
-        }
+        self.customer().place(order).await
+    }
+
+    /// Every third one has its card declined.
+    pub async fn place_many(&self, count: usize) -> Vec<Placed> {
+        self.customer().place_many(count).await
+    }
+
+    /// Orders that come one after the other from now on.
+    pub fn wave(&self) -> Wave {
+        Wave::begin(&self.customer())
     }
 
     /// The order, once it is confirmed or cancelled.
@@ -243,6 +292,16 @@ impl Shop {
         }
     }
 
+    /// Waits until the sagas of these orders wait for this step and for nothing else.
+    pub async fn all_wait_for(&self, placed: &[Placed], step: &str) {
+        for Placed { order_id, .. } in placed {
+            let waits = |found: &saga::GetSagaResponse| {
+                found.saga.as_ref().is_some_and(|saga| saga.waits_for == [step])
+            };
+            self.saga_that(order_id, waits).await;
+        }
+    }
+
     /// The saga of an order, once it has ended. Its journal must lead to where it stands.
     pub async fn ended(&self, order_id: &str) -> saga::GetSagaResponse {
         let has_ended = |found: &saga::GetSagaResponse| {
@@ -261,7 +320,7 @@ impl Shop {
             saga::ListSagasRequest { page_size: 1_000, statuses, ..Default::default() };
         let mut count = 0;
         loop {
-            let page = sagas.list_sagas(request.clone()).await.expect("a page").into_inner();
+            let page = carefully(async || sagas.list_sagas(request.clone()).await).await;
             count += page.sagas.len();
             if page.next_page_token.is_empty() {
                 return count;
@@ -272,25 +331,13 @@ impl Shop {
 
     pub async fn item(&self, sku: &str) -> inventory::Item {
         let request = inventory::GetItemRequest { sku: sku.to_owned() };
-        let found = self.inventory().await.get_item(request).await.expect("an item");
-        found.into_inner().item.expect("an item")
+        let mut inventory = self.inventory().await;
+        let found = carefully(async || inventory.get_item(request.clone()).await).await;
+        found.item.expect("an item")
     }
 
     /// What the services' own books say.
     pub async fn books(&self) -> Books {
         Books::read(self).await
     }
-}
-
-/// Whether the same request may be sent again.
-fn is_passing(status: &tonic::Status) -> bool {
-    use tonic::Code;
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::ResourceExhausted
-            | Code::DeadlineExceeded
-            | Code::Cancelled
-            | Code::Unknown
-    )
 }

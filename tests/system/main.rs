@@ -1,7 +1,13 @@
 //! Whole orders, through real processes, a real Kafka and a real Postgres.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so"
+)]
 
+mod books;
 mod endings;
 mod crashes;
+mod outages;
 mod operators;
 mod command_line;
