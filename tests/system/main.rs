@@ -9,5 +9,6 @@ mod books;
 mod endings;
 mod crashes;
 mod outages;
+mod starts;
 mod operators;
 mod command_line;
