@@ -8,6 +8,7 @@
 )]
 
 mod books;
+mod collector;
 mod customer;
 mod process;
 mod shop;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use crate::{
     books::Books,
+    collector::{Collector, Span},
     customer::{Customer, Order, Placed, Wave},
     process::{Service, built_binary, free_port_base, refusal},
     shop::{Shop, Site},

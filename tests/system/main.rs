@@ -2,6 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a test that cannot go on says so"
 )]
 
@@ -10,5 +11,6 @@ mod endings;
 mod crashes;
 mod outages;
 mod starts;
+mod telling;
 mod operators;
 mod command_line;
