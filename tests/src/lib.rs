@@ -10,6 +10,7 @@
 mod books;
 mod collector;
 mod customer;
+mod outsider;
 mod process;
 mod shop;
 mod telling;
@@ -20,6 +21,7 @@ pub use crate::{
     books::Books,
     collector::{Collector, Span},
     customer::{Customer, Order, Placed, Wave},
+    outsider::Outsider,
     process::{Service, built_binary, free_port_base, refusal},
     shop::{Shop, Site},
     telling::Metrics,

@@ -12,5 +12,6 @@ mod crashes;
 mod outages;
 mod starts;
 mod telling;
+mod rubbish;
 mod operators;
 mod command_line;
