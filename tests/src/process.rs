@@ -156,20 +156,10 @@ fn build() -> PathBuf {
     folder
 }
 
-/// A port that nobody listens on, below those that the kernel gives to clients.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let port = 20_000 + u16::try_from(uuid::Uuid::now_v7().as_u128() % 12_000).expect("small");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 /// The first of some ports in a row that nobody listens on.
 pub fn free_port_base() -> u16 {
     loop {
-        let base = free_port();
+        let base = provision::free_port().expect("a free port");
         if (base..base + 10).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return base;
         }

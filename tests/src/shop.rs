@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     Books, Customer, Metrics, Order, PATIENCE, PAUSE, Placed, Service, Wave,
     customer::{carefully, connect},
-    process::{Process, free_port},
+    process::Process,
 };
 
 /// What a shop stands on where it is not what all tests share, and what else its processes are told.
@@ -75,7 +75,7 @@ impl Shop {
             folder: tempfile::tempdir().expect("a folder"),
         };
         for service in Service::ALL {
-            let port = free_port();
+            let port = provision::free_port().expect("a free port");
             let url = site.database(service.database()).await;
             let mut arguments: Vec<String> = [
                 format!("--listen=127.0.0.1:{port}"),

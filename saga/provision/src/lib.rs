@@ -17,3 +17,4 @@ pub use error::Error;
 pub use folder::remove;
 pub use kafka::Kafka;
 pub use postgres::Postgres;
+pub use port::free as free_port;

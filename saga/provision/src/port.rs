@@ -12,7 +12,7 @@ const TO: u16 = 32_000;
 
 /// A port of 127.0.0.1 nobody listens on now; the search begins at a random one, so that processes
 /// that start together do not meet.
-pub(crate) fn free() -> Result<u16, Error> {
+pub fn free() -> Result<u16, Error> {
     let span = TO - FROM;
     let start = u16::try_from(random() % u64::from(span)).unwrap_or_default();
     (0..span)

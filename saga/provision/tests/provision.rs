@@ -139,7 +139,8 @@ async fn a_postgres_left_by_a_killed_process_is_ended_by_the_next_start() {
     // Started as by a process that died together with its watchdog.
     use std::os::unix::{fs::MetadataExt, process::CommandExt};
     let mut command = Command::new(program);
-    command.arg("-D").arg(&left).args(["-c", "unix_socket_directories=", "-c", "port=14999"]);
+    let port = format!("port={}", provision::free_port().unwrap());
+    command.arg("-D").arg(&left).args(["-c", "unix_socket_directories=", "-c", &port]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut orphan = command.uid(owner.uid()).gid(owner.gid()).spawn().unwrap();
     let said_ready =
@@ -249,7 +250,7 @@ async fn kill_9_of_a_test_process_leaves_no_server_and_no_data() {
 
     process.kill().unwrap();
     process.wait().unwrap();
-    until(|| !pids.iter().any(|pid| alive(*pid)) && !data.exists(), Duration::from_secs(5)).await;
+    until(|| !pids.iter().any(|pid| alive(*pid)) && !data.exists(), Duration::from_secs(60)).await;
 }
 
 #[tokio::test]
