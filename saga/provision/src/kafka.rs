@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use crate::folder::{self, Claim};
 use crate::process::{Manner, Process};
 use crate::watchdog::ThrowAway;
-use crate::{Error, orphan, port};
+use crate::{Error, Progress, orphan, port};
 use launch::Launch;
 
 const SERVER: &str = "Kafka";
@@ -41,6 +41,8 @@ pub struct Options {
     pub cache_dir: Option<PathBuf>,
     /// Whether the data is removed once our process is gone.
     pub throw_away: bool,
+    /// Told of what is done once on a machine, and takes long.
+    pub progress: Progress,
 }
 
 impl Options {
@@ -54,6 +56,7 @@ impl Options {
             maven: None,
             cache_dir: None,
             throw_away: false,
+            progress: Progress::default(),
         }
     }
 }

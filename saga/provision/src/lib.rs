@@ -10,11 +10,13 @@ mod folder;
 mod orphan;
 mod port;
 mod process;
+mod progress;
 mod tool;
 mod watchdog;
 
 pub use error::Error;
 pub use folder::remove;
 pub use kafka::Kafka;
-pub use postgres::Postgres;
 pub use port::free as free_port;
+pub use postgres::Postgres;
+pub use progress::Progress;

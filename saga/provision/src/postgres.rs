@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use crate::folder::{self, Claim};
 use crate::process::{Manner, Process};
 use crate::watchdog::ThrowAway;
-use crate::{Error, orphan, port, tool};
+use crate::{Error, Progress, orphan, port, tool};
 use account::Account;
 use binaries::Binaries;
 
@@ -47,6 +47,8 @@ pub struct Options {
     pub bin_dir: Option<PathBuf>,
     /// Whether the data is removed once our process is gone.
     pub throw_away: bool,
+    /// Told when the data is not where it is looked for.
+    pub progress: Progress,
 }
 
 impl Options {
@@ -59,6 +61,7 @@ impl Options {
             shared_buffers_mb: 512,
             bin_dir: None,
             throw_away: false,
+            progress: Progress::default(),
         }
     }
 }
@@ -84,7 +87,7 @@ impl Postgres {
         let wanted = folder::absolute(&options.data_dir)?;
         let claim = Claim::on(&wanted)?;
         let account = Account::for_data(&wanted)?;
-        let data_dir = account::place(&wanted, account.as_ref()).await?;
+        let data_dir = account::place(&wanted, account.as_ref(), &options.progress).await?;
         stop_orphan(&data_dir);
         let binaries = binaries::find(options.bin_dir.as_deref(), &data_dir).await?;
         if !wrote(&data_dir) {

@@ -5,9 +5,10 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use provision::{Error, Kafka, Postgres, cluster, kafka, postgres};
+use provision::{Error, Kafka, Postgres, Progress, cluster, kafka, postgres};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// Told to the process that `kill -9` is tried on: where to write what it started.
@@ -111,8 +112,11 @@ async fn a_folder_the_server_cannot_reach_becomes_a_link_to_one_it_can() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
 
     let wanted = closed.join("pg");
-    let mut server = Postgres::start(quick(wanted.clone())).await.unwrap();
+    let told = Told::default();
+    let options = postgres::Options { progress: told.progress(), ..quick(wanted.clone()) };
+    let mut server = Postgres::start(options).await.unwrap();
     let real = server.data_dir().to_owned();
+    assert!(told.all().contains(real.to_str().unwrap()), "{}", told.all());
     assert_eq!(fs::read_link(&wanted).unwrap(), real);
     run(&server.url("postgres"), "CREATE TABLE kept (n int)").await;
     server.restart().await.unwrap();
@@ -172,13 +176,25 @@ async fn without_programs_the_message_says_what_to_install() {
 
 #[tokio::test]
 async fn an_old_java_is_named_with_its_version() {
-    use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
-    let java = folder.path("java");
-    fs::write(&java, "#!/bin/sh\necho 'openjdk version \"11.0.2\" 2019-01-15' >&2\n").unwrap();
-    fs::set_permissions(&java, fs::Permissions::from_mode(0o755)).unwrap();
+    let java = folder.program("java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2");
     let options = kafka::Options { java: Some(java), ..kafka::Options::new(folder.path("kafka")) };
     says(Kafka::start(options).await, &["is 11.0.2", "Java 17"]);
+}
+
+#[tokio::test]
+async fn what_takes_long_is_told_before_it_is_done() {
+    let folder = Folder::new();
+    let maven = folder.program("mvn", "exit 1");
+    let told = Told::default();
+    let options = kafka::Options {
+        maven: Some(maven),
+        cache_dir: Some(folder.path("cache")),
+        progress: told.progress(),
+        ..kafka::Options::new(folder.path("kafka"))
+    };
+    says(Kafka::start(options).await, &["check the network", "--kafka"]);
+    assert!(told.all().contains("bringing Apache Kafka through Maven"), "{}", told.all());
 }
 
 #[tokio::test]
@@ -326,6 +342,30 @@ impl Folder {
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// A script that takes a program's place.
+    fn program(&self, name: &str, script: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+}
+
+/// What was told while a server started.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn progress(&self) -> Progress {
+        let told = self.clone();
+        Progress::to(move |text| told.0.lock().unwrap().push(text.to_owned()))
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().unwrap().join("\n")
     }
 }
 

@@ -118,10 +118,18 @@ impl Claim {
 
     /// Says what was reached, here and to whoever waits in another process.
     pub(crate) fn progress(&self, text: &str) {
-        let seconds = self.began_at.elapsed().as_secs_f64();
-        let mark = paint(Tone::Good, "✓");
-        talk(&format!("{} {mark} {text}", paint(Tone::Dim, &format!("{seconds:>6.1} s"))));
-        self.change(|running| running.progress.push(format!("{seconds:>6.1} s ✓ {text}")));
+        self.say(Tone::Good, "✓", text);
+    }
+
+    /// Says what is being done, and takes long.
+    pub(crate) fn under_way(&self, text: &str) {
+        self.say(Tone::Dim, "…", text);
+    }
+
+    fn say(&self, tone: Tone, mark: &str, text: &str) {
+        let at = format!("{:>6.1} s", self.began_at.elapsed().as_secs_f64());
+        talk(&format!("{} {} {text}", paint(Tone::Dim, &at), paint(tone, mark)));
+        self.change(|running| running.progress.push(format!("{at} {mark} {text}")));
     }
 
     /// Changes what others read; when they cannot be told, they find out by themselves.
@@ -134,7 +142,7 @@ impl Claim {
     }
 
     /// Takes back what others read; the lock goes with this process or this value.
-    pub(crate) fn release(self) {
+    pub(crate) fn release(&self) {
         forget(&self.lock().data_dir);
     }
 

@@ -1,10 +1,10 @@
 //! The system from its start to its stop: servers first, then services; and backwards.
 
-use std::{net::TcpListener, path::Path, time::Duration};
+use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 use bootstrap::Common;
 use proto::order::{CatalogItem, ListCatalogRequest};
-use provision::{Kafka, Postgres, kafka, postgres};
+use provision::{Kafka, Postgres, Progress, kafka, postgres};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ pub(crate) struct System {
     stop_services: CancellationToken,
     kafka: Option<Kafka>,
     postgres: Option<Postgres>,
-    claim: Claim,
+    claim: Arc<Claim>,
 }
 
 impl System {
@@ -45,7 +45,7 @@ impl System {
     ) -> Result<Self, Failure> {
         let addresses = addresses(global);
         check_ports(&addresses)?;
-        let claim = Claim::on(&global.data_dir, addresses)?;
+        let claim = Arc::new(Claim::on(&global.data_dir, addresses)?);
         let started = tokio::select! {
             started = Self::start_claimed(start, common, &claim) => started,
             () = stop.cancelled() => Err(Failure::new("stopped while starting")),
@@ -117,7 +117,7 @@ impl System {
     async fn start_claimed(
         start: &Start,
         common: &Common,
-        claim: &Claim,
+        claim: &Arc<Claim>,
     ) -> Result<Parts, Failure> {
         let Running { addresses, data_dir, .. } = claim.running();
         if start.fresh {
@@ -196,12 +196,16 @@ const KAFKA: &str = "kafka";
 async fn start_postgres(
     start: &Start,
     data_dir: &Path,
-    claim: &Claim,
+    claim: &Arc<Claim>,
 ) -> Result<Option<Postgres>, Failure> {
     if start.database_url.is_some() {
         return Ok(None);
     }
-    let postgres = Postgres::start(postgres::Options::new(data_dir.join(POSTGRES))).await?;
+    let options = postgres::Options {
+        progress: progress(claim),
+        ..postgres::Options::new(data_dir.join(POSTGRES))
+    };
+    let postgres = Postgres::start(options).await?;
     claim.progress(&format!("Postgres at 127.0.0.1:{}", postgres.port()));
     Ok(Some(postgres))
 }
@@ -209,14 +213,24 @@ async fn start_postgres(
 async fn start_kafka(
     start: &Start,
     data_dir: &Path,
-    claim: &Claim,
+    claim: &Arc<Claim>,
 ) -> Result<Option<Kafka>, Failure> {
     if start.kafka.is_some() {
         return Ok(None);
     }
-    let kafka = Kafka::start(kafka::Options::new(data_dir.join(KAFKA))).await?;
+    let options = kafka::Options {
+        progress: progress(claim),
+        ..kafka::Options::new(data_dir.join(KAFKA))
+    };
+    let kafka = Kafka::start(options).await?;
     claim.progress(&format!("Kafka at {}", kafka.brokers()));
     Ok(Some(kafka))
+}
+
+/// What a server tells while it starts goes where our own progress goes.
+fn progress(claim: &Arc<Claim>) -> Progress {
+    let claim = Arc::clone(claim);
+    Progress::to(move |text| claim.under_way(text))
 }
 
 /// Every service takes requests, and the order service knows what can be ordered.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Options;
 use super::java::Java;
 use super::launch;
-use crate::{Error, folder, port, tool};
+use crate::{Error, Progress, folder, port, tool};
 
 const POM: &str = include_str!("../../kafka/pom.xml");
 /// Of the pom's broker; another version is another folder.
@@ -35,12 +35,13 @@ pub(crate) async fn find_or_bring(options: &Options, java: &Java) -> Result<Jars
     }
 
     folder::create(&cache)?;
-    let _lock = lock(cache.join(format!("{FOLDER}.lock"))).await?;
+    let _lock = lock(cache.join(format!("{FOLDER}.lock")), &options.progress).await?;
     if !home.is_dir() {
-        bring(&cache, &home, options.maven.as_deref()).await?;
+        bring(&cache, &home, options).await?;
     }
     let class_path = class_path(&home)?;
     if !archive.is_file() {
+        options.progress.tell("preparing Apache Kafka for quick starts, once");
         let jars = Jars { class_path: class_path.clone(), archive: None };
         if let Err(error) = launch::archive_classes(java, &jars, &cache, &archive).await {
             tracing::debug!(%error, "kafka starts without an archive of its classes");
@@ -50,14 +51,14 @@ pub(crate) async fn find_or_bring(options: &Options, java: &Java) -> Result<Jars
     Ok(Jars { class_path, archive: Some(archive) })
 }
 
-async fn bring(cache: &Path, home: &Path, maven: Option<&Path>) -> Result<(), Error> {
+async fn bring(cache: &Path, home: &Path, options: &Options) -> Result<(), Error> {
     let started = Instant::now();
-    let maven = match maven {
+    let maven = match &options.maven {
         Some(wanted) => Some(wanted.to_owned()).filter(|wanted| wanted.is_file()),
         None => tool::on_path("mvn"),
     };
     let maven = maven.ok_or_else(|| Error::NoMaven { cache: cache.to_owned() })?;
-    tracing::info!("bringing Apache Kafka through Maven, once (45 MB)");
+    options.progress.tell("bringing Apache Kafka through Maven, once (45 MB)");
 
     let new = cache.join(format!("{FOLDER}.{:x}", port::random()));
     folder::create(&new)?;
@@ -92,12 +93,13 @@ fn class_path(home: &Path) -> Result<OsString, Error> {
     })
 }
 
-async fn lock(path: PathBuf) -> Result<File, Error> {
-    let locked = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || File::create(path).and_then(|file| file.lock().map(|()| file))
-    });
-    locked
+async fn lock(path: PathBuf, progress: &Progress) -> Result<File, Error> {
+    let file = File::create(&path).map_err(Error::io(format!("creating {path:?}")))?;
+    if file.try_lock().is_ok() {
+        return Ok(file);
+    }
+    progress.tell("waiting for another process that is bringing Apache Kafka");
+    tokio::task::spawn_blocking(move || file.lock().map(|()| file))
         .await
         .map_err(std::io::Error::other)
         .flatten()

@@ -135,7 +135,6 @@ pub(crate) async fn archive_classes(
     cache: &Path,
     archive: &Path,
 ) -> Result<(), Error> {
-    tracing::info!("preparing Apache Kafka for quick starts, once");
     let data_dir = cache.join(format!("rehearsal.{:x}", port::random()));
     folder::create(&data_dir)?;
     let new = data_dir.join("classes.jsa");

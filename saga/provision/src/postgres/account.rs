@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 
-use crate::{Error, folder, tool};
+use crate::{Error, Progress, folder, tool};
 
 const TEST_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -55,7 +55,11 @@ impl Account {
 
 /// Where the data for `wanted` lies: there, if the account can reach it, else in a folder under
 /// /var/tmp that `wanted` links to.
-pub(crate) async fn place(wanted: &Path, account: Option<&Account>) -> Result<PathBuf, Error> {
+pub(crate) async fn place(
+    wanted: &Path,
+    account: Option<&Account>,
+    progress: &Progress,
+) -> Result<PathBuf, Error> {
     let Some(account) = account else { return Ok(wanted.to_owned()) };
     if wanted.is_symlink() {
         return Ok(folder::real(wanted));
@@ -81,10 +85,10 @@ pub(crate) async fn place(wanted: &Path, account: Option<&Account>) -> Result<Pa
     let _ = fs::remove_dir(wanted);
     symlink(&elsewhere, wanted)
         .map_err(Error::io(format!("linking {wanted:?} to {elsewhere:?}")))?;
-    tracing::info!(
-        wanted = %wanted.display(),
-        elsewhere = %elsewhere.display(),
-        "postgres keeps its data elsewhere: the user it runs as cannot reach the wanted folder"
-    );
+    progress.tell(&format!(
+        "Postgres keeps its data in {}: the user it runs as cannot reach {}",
+        elsewhere.display(),
+        wanted.display()
+    ));
     Ok(elsewhere)
 }
