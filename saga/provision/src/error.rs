@@ -32,6 +32,8 @@ pub enum Error {
     NoJars { output: String },
     #[error("{server} ended while starting ({status}); the end of {log:?}:\n{tail}")]
     Died { server: &'static str, status: String, log: PathBuf, tail: String },
+    #[error("{server} ended by itself ({status}); the end of {log:?}:\n{tail}")]
+    Ended { server: &'static str, status: String, log: PathBuf, tail: String },
     #[error("{server} was not ready within {patience:?}; the end of {log:?}:\n{tail}")]
     NotReady { server: &'static str, patience: Duration, log: PathBuf, tail: String },
     #[error(

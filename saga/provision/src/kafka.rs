@@ -150,6 +150,11 @@ impl Kafka {
         self.process.stop(Signal::SIGTERM, STOP_PATIENCE).await;
     }
 
+    /// Waits until it ends without having been told to, and says how it ended.
+    pub async fn ended(&mut self) -> Error {
+        self.process.ended().await
+    }
+
     /// Crashes it, as a test of what survives. The folder may be used by a new start afterwards.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -158,6 +158,11 @@ impl Postgres {
         self.process.stop(Signal::SIGINT, STOP_PATIENCE).await;
     }
 
+    /// Waits until it ends without having been told to, and says how it ended.
+    pub async fn ended(&mut self) -> Error {
+        self.process.ended().await
+    }
+
     /// Crashes it, as a test of what survives. The folder may be used by a new start afterwards.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -15,6 +15,7 @@ use crate::folder::{LAST_LOG, LOG, beside};
 use crate::watchdog::{ThrowAway, Watchdog};
 
 const GLANCE: Duration = Duration::from_millis(10);
+const ENDED_GLANCE: Duration = Duration::from_millis(200);
 const LOG_TAIL_LINES: usize = 20;
 /// How long a dropped server may take to end by itself.
 const DROP_PATIENCE: Duration = Duration::from_secs(2);
@@ -97,6 +98,18 @@ impl Process {
             }
             tokio::time::sleep(GLANCE).await;
         }
+    }
+
+    /// Waits for an end that nobody here asked for, and tells of it.
+    pub(crate) async fn ended(&mut self) -> Error {
+        let status = loop {
+            match self.exited() {
+                Some(status) => break status.to_string(),
+                None => tokio::time::sleep(ENDED_GLANCE).await,
+            }
+        };
+        let server = self.manner.server;
+        Error::Ended { server, status, log: self.log.clone(), tail: self.log_tail() }
     }
 
     /// Asks it to end with `signal`; less and less politely when it does not.

@@ -35,6 +35,14 @@ async fn postgres_keeps_its_data_over_a_stop_a_restart_and_a_crash() {
     server.restart().await.unwrap();
     assert_eq!(count(&server.url("order")).await, 2);
 
+    let ended = tokio::time::timeout(Duration::from_millis(10), server.ended()).await;
+    assert!(ended.is_err(), "it runs: {ended:?}");
+    let kill = ["-s", "QUIT", &server.pid().to_string()];
+    assert!(Command::new("kill").args(kill).status().unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_secs(60), server.ended()).await.unwrap();
+    assert!(matches!(ended, Error::Ended { server: "Postgres", .. }), "{ended:?}");
+    server.restart().await.unwrap();
+
     server.stop().await;
     let server = Postgres::start(quick(folder.path("pg"))).await.unwrap();
     assert_eq!(count(&server.url("order")).await, 2);

@@ -5,7 +5,7 @@ use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 use bootstrap::Common;
 use proto::order::{CatalogItem, ListCatalogRequest};
 use provision::{Kafka, Postgres, Progress, kafka, postgres};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -66,23 +66,24 @@ impl System {
         self.claim.running()
     }
 
-    /// Runs until it is told to stop, or a service fails; then stops everything in order.
+    /// Runs until it is told to stop, or a part of it ends; then stops everything in order.
     ///
     /// # Errors
-    /// The failure of a service, after everything else has been stopped.
+    /// The part that ended and why, after everything else has been stopped.
     pub(crate) async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), Failure> {
-        let failed = tokio::select! {
-            ended = &mut self.services => Some(ended),
-            () = stop.cancelled() => None,
+        let failure = tokio::select! {
+            ended = &mut self.services => {
+                self.stop_servers().await;
+                return Err(ended_untold(ended));
+            }
+            ended = or_never(self.kafka.as_mut().map(Kafka::ended)) => ended,
+            ended = or_never(self.postgres.as_mut().map(Postgres::ended)) => ended,
+            () = stop.cancelled() => return self.stop().await,
         };
-        let Some(ended) = failed else { return self.stop().await };
-        self.stop_servers().await;
-        let log = "`saga up --log info` says more";
-        match ended {
-            Ok(Ok(())) => Err(Failure::new("the services ended without being told to").next(log)),
-            Ok(Err(error)) => Err(Failure::from(error).next(log)),
-            Err(panic) => Err(Failure::new("the services broke").why(panic.to_string()).next(log)),
-        }
+        let failure = Failure::from(failure).next("start it again with `saga up`: the data stays");
+        // What the services say of a server that is gone is no news.
+        let _ = self.stop().await;
+        Err(failure)
     }
 
     /// Stops the services, then Kafka, then Postgres.
@@ -160,6 +161,23 @@ impl System {
                 Err(failure)
             }
         }
+    }
+}
+
+fn ended_untold(ended: Result<anyhow::Result<()>, JoinError>) -> Failure {
+    let failure = match ended {
+        Ok(Ok(())) => Failure::new("the services ended without being told to"),
+        Ok(Err(error)) => Failure::from(error),
+        Err(panic) => Failure::new("the services broke").why(panic.to_string()),
+    };
+    failure.next("`saga up --log info` says more")
+}
+
+/// A server that is not ours does not end here.
+async fn or_never<T>(future: Option<impl Future<Output = T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 
