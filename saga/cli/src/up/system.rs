@@ -236,10 +236,8 @@ async fn start_kafka(
     if start.kafka.is_some() {
         return Ok(None);
     }
-    let options = kafka::Options {
-        progress: progress(claim),
-        ..kafka::Options::new(data_dir.join(KAFKA))
-    };
+    let options =
+        kafka::Options { progress: progress(claim), ..kafka::Options::new(data_dir.join(KAFKA)) };
     let kafka = Kafka::start(options).await?;
     claim.progress(&format!("Kafka at {}", kafka.brokers()));
     Ok(Some(kafka))

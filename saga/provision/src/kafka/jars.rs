@@ -2,9 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use nix::unistd::geteuid;
 
 use super::Options;
 use super::java::Java;
@@ -13,7 +17,7 @@ use crate::{Error, Progress, folder, port, tool};
 
 const POM: &str = include_str!("../../kafka/pom.xml");
 /// Of the pom's broker; another version is another folder.
-const FOLDER: &str = "kafka-4.3.1";
+pub(crate) const FOLDER: &str = "kafka-4.3.1";
 const MAVEN_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// What Java needs to run the broker.
@@ -27,7 +31,7 @@ pub(crate) struct Jars {
 
 /// Several processes may ask at the same time; one of them does the work.
 pub(crate) async fn find_or_bring(options: &Options, java: &Java) -> Result<Jars, Error> {
-    let cache = folder::absolute(&options.cache_dir.clone().unwrap_or_else(usual_cache))?;
+    let cache = cache(options)?;
     let home = cache.join(FOLDER);
     let archive = home.join(format!("java-{}.jsa", java.version));
     if home.is_dir() && archive.is_file() {
@@ -36,6 +40,7 @@ pub(crate) async fn find_or_bring(options: &Options, java: &Java) -> Result<Jars
 
     folder::create(&cache)?;
     let _lock = lock(cache.join(format!("{FOLDER}.lock")), &options.progress).await?;
+    sweep(&cache);
     if !home.is_dir() {
         bring(&cache, &home, options).await?;
     }
@@ -49,6 +54,19 @@ pub(crate) async fn find_or_bring(options: &Options, java: &Java) -> Result<Jars
         }
     }
     Ok(Jars { class_path, archive: Some(archive) })
+}
+
+/// Removes what was begun by a process that did not come to its end: the lock is ours now.
+fn sweep(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&format!("{FOLDER}."))
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+        {
+            let _ = folder::wipe(&entry.path());
+        }
+    }
 }
 
 async fn bring(cache: &Path, home: &Path, options: &Options) -> Result<(), Error> {
@@ -89,7 +107,7 @@ fn class_path(home: &Path) -> Result<OsString, Error> {
     jars.sort();
     std::env::join_paths(jars).map_err(|error| Error::Io {
         doing: format!("naming {libs:?} in a class path"),
-        source: std::io::Error::other(error),
+        source: io::Error::other(error),
     })
 }
 
@@ -101,15 +119,36 @@ async fn lock(path: PathBuf, progress: &Progress) -> Result<File, Error> {
     progress.tell("waiting for another process that is bringing Apache Kafka");
     tokio::task::spawn_blocking(move || file.lock().map(|()| file))
         .await
-        .map_err(std::io::Error::other)
+        .map_err(io::Error::other)
         .flatten()
         .map_err(Error::io(format!("locking {path:?}")))
 }
 
-fn usual_cache() -> PathBuf {
+fn cache(options: &Options) -> Result<PathBuf, Error> {
     let folder = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    folder("XDG_CACHE_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".cache")))
-        .unwrap_or_else(std::env::temp_dir)
-        .join("saga")
+    let usual =
+        || folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    match options.cache_dir.clone().or_else(|| usual().map(|cache| cache.join("saga"))) {
+        Some(cache) => folder::absolute(&cache),
+        None => ours_alone(std::env::temp_dir().join(format!("saga-{}", geteuid()))),
+    }
 }
+
+/// The jars are executed, so a folder that anybody may make is taken only if nobody else can write
+/// to it.
+fn ours_alone(folder: PathBuf) -> Result<PathBuf, Error> {
+    if let Err(source) = fs::DirBuilder::new().mode(0o700).create(&folder)
+        && source.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(Error::Io { doing: format!("creating {folder:?}"), source });
+    }
+    let found = folder.symlink_metadata().map_err(Error::io(format!("looking at {folder:?}")))?;
+    if found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0 {
+        return Ok(folder);
+    }
+    let why = "it is not ours alone".to_owned();
+    Err(Error::ForeignFolder { folder, why })
+}
+
+#[cfg(test)]
+mod tests;

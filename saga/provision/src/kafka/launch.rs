@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::jars::Jars;
+use super::jars::{FOLDER, Jars};
 use super::java::Java;
 use super::{SERVER, START_PATIENCE, STARTED};
 use crate::process::{Manner, Process};
@@ -135,7 +135,7 @@ pub(crate) async fn archive_classes(
     cache: &Path,
     archive: &Path,
 ) -> Result<(), Error> {
-    let data_dir = cache.join(format!("rehearsal.{:x}", port::random()));
+    let data_dir = cache.join(format!("{FOLDER}.rehearsal.{:x}", port::random()));
     folder::create(&data_dir)?;
     let new = data_dir.join("classes.jsa");
     let launch = Launch {
