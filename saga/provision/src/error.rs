@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::prerequisites::Packages;
+
 /// Why a server, a database or a folder could not be provided.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,6 +27,11 @@ pub enum Error {
          `--kafka host:port`"
     )]
     NoMaven { cache: PathBuf },
+    #[error(
+        "not on this machine: {what}; install them (`apt-get install {apt}`, \
+         `brew install {brew}`), or use running servers with `--database-url` and `--kafka host:port`"
+    )]
+    SeveralMissing { what: String, apt: String, brew: String },
     #[error(
         "Maven could not bring the jars of Apache Kafka: check the network and try again, or use a \
          running Kafka with `--kafka host:port`; Maven said:\n{output}"
@@ -79,6 +86,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to install, where that is what helps.
+    pub(crate) fn packages(&self) -> Option<Packages> {
+        let (of, apt, brew) = if matches!(self, Self::NoPostgres { .. }) {
+            ("Postgres", "postgresql", "postgresql@16")
+        } else if matches!(self, Self::NoJava { .. }) {
+            ("Java 17 or newer", "openjdk-17-jre-headless", "openjdk@17")
+        } else if matches!(self, Self::NoMaven { .. }) {
+            ("Maven", "maven", "maven")
+        } else {
+            return None;
+        };
+        Some(Packages { of, apt, brew })
+    }
+
     /// For `map_err`: says what was attempted when the system answered with an error.
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing: doing.into(), source }

@@ -170,6 +170,11 @@ impl Kafka {
     }
 }
 
+/// Whether Java is here, and Maven where it is needed.
+pub(crate) async fn find_programs(options: &Options) -> [Result<(), Error>; 2] {
+    [java::find(options.java.as_deref()).await.map(|_| ()), jars::can_be_brought(options)]
+}
+
 /// Whether Kafka wrote this folder.
 pub(crate) fn wrote(data_dir: &Path) -> bool {
     data_dir.join(launch::PROPERTIES).is_file()

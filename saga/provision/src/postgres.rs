@@ -178,6 +178,12 @@ impl Postgres {
     }
 }
 
+/// Whether its programs are here, of the version that wrote the data.
+pub(crate) async fn find_programs(options: &Options) -> Result<(), Error> {
+    let data_dir = folder::real(&folder::absolute(&options.data_dir)?);
+    binaries::find(options.bin_dir.as_deref(), &data_dir).await.map(|_| ())
+}
+
 /// Whether Postgres wrote this folder.
 pub(crate) fn wrote(data_dir: &Path) -> bool {
     data_dir.join("PG_VERSION").is_file()

@@ -183,6 +183,26 @@ async fn without_programs_the_message_says_what_to_install() {
 }
 
 #[tokio::test]
+async fn all_that_is_missing_is_said_at_once() {
+    let folder = Folder::new();
+    let nowhere = || Some(folder.path("nowhere"));
+    let postgres = postgres::Options { bin_dir: nowhere(), ..quick(folder.path("pg")) };
+    let kafka = kafka::Options {
+        java: nowhere(),
+        maven: nowhere(),
+        cache_dir: Some(folder.path("cache")),
+        ..kafka::Options::new(folder.path("kafka"))
+    };
+    let all = "apt-get install postgresql openjdk-17-jre-headless maven";
+    says(provision::check(Some(&postgres), Some(&kafka)).await, &[all, "Java 17", "--kafka"]);
+    says(provision::check(Some(&postgres), None).await, &["apt-get install postgresql`"]);
+
+    let here = (quick(folder.path("pg")), kafka::Options::new(folder.path("kafka")));
+    provision::check(Some(&here.0), Some(&here.1)).await.unwrap();
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "looking leaves nothing behind");
+}
+
+#[tokio::test]
 async fn an_old_java_is_named_with_its_version() {
     let folder = Folder::new();
     let java = folder.program("java", "echo 'openjdk version \"11.0.2\" 2019-01-15' >&2");

@@ -121,14 +121,15 @@ impl System {
         claim: &Arc<Claim>,
     ) -> Result<Parts, Failure> {
         let Running { addresses, data_dir, .. } = claim.running();
+        let postgres = start.database_url.is_none().then(|| postgres_options(&data_dir, claim));
+        let kafka = start.kafka.is_none().then(|| kafka_options(&data_dir, claim));
+        provision::check(postgres.as_ref(), kafka.as_ref()).await?;
         if start.fresh {
             wipe(start, &data_dir)?;
             claim.progress("wiped the data");
         }
-        let (postgres, kafka) = tokio::try_join!(
-            start_postgres(start, &data_dir, claim),
-            start_kafka(start, &data_dir, claim),
-        )?;
+        let (postgres, kafka) =
+            tokio::try_join!(start_postgres(postgres, claim), start_kafka(kafka, claim),)?;
         let database_url = match (&postgres, &start.database_url) {
             (Some(postgres), _) => postgres.url("postgres"),
             (None, url) => url.clone().unwrap_or_default(),
@@ -211,33 +212,31 @@ fn wipe(start: &Start, data_dir: &Path) -> Result<(), Failure> {
 const POSTGRES: &str = "postgres";
 const KAFKA: &str = "kafka";
 
+fn postgres_options(data_dir: &Path, claim: &Arc<Claim>) -> postgres::Options {
+    let progress = progress(claim);
+    postgres::Options { progress, ..postgres::Options::new(data_dir.join(POSTGRES)) }
+}
+
+fn kafka_options(data_dir: &Path, claim: &Arc<Claim>) -> kafka::Options {
+    let progress = progress(claim);
+    kafka::Options { progress, ..kafka::Options::new(data_dir.join(KAFKA)) }
+}
+
 async fn start_postgres(
-    start: &Start,
-    data_dir: &Path,
-    claim: &Arc<Claim>,
+    options: Option<postgres::Options>,
+    claim: &Claim,
 ) -> Result<Option<Postgres>, Failure> {
-    if start.database_url.is_some() {
-        return Ok(None);
-    }
-    let options = postgres::Options {
-        progress: progress(claim),
-        ..postgres::Options::new(data_dir.join(POSTGRES))
-    };
+    let Some(options) = options else { return Ok(None) };
     let postgres = Postgres::start(options).await?;
     claim.progress(&format!("Postgres at 127.0.0.1:{}", postgres.port()));
     Ok(Some(postgres))
 }
 
 async fn start_kafka(
-    start: &Start,
-    data_dir: &Path,
-    claim: &Arc<Claim>,
+    options: Option<kafka::Options>,
+    claim: &Claim,
 ) -> Result<Option<Kafka>, Failure> {
-    if start.kafka.is_some() {
-        return Ok(None);
-    }
-    let options =
-        kafka::Options { progress: progress(claim), ..kafka::Options::new(data_dir.join(KAFKA)) };
+    let Some(options) = options else { return Ok(None) };
     let kafka = Kafka::start(options).await?;
     claim.progress(&format!("Kafka at {}", kafka.brokers()));
     Ok(Some(kafka))

@@ -56,6 +56,12 @@ pub(crate) async fn find_or_bring(options: &Options, java: &Java) -> Result<Jars
     Ok(Jars { class_path, archive: Some(archive) })
 }
 
+/// Whether the jars are here, or Maven is, which brings them.
+pub(crate) fn can_be_brought(options: &Options) -> Result<(), Error> {
+    let cache = cache(options)?;
+    if cache.join(FOLDER).is_dir() { Ok(()) } else { maven(options, &cache).map(|_| ()) }
+}
+
 /// Removes what was begun by a process that did not come to its end: the lock is ours now.
 fn sweep(cache: &Path) {
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
@@ -71,11 +77,7 @@ fn sweep(cache: &Path) {
 
 async fn bring(cache: &Path, home: &Path, options: &Options) -> Result<(), Error> {
     let started = Instant::now();
-    let maven = match &options.maven {
-        Some(wanted) => Some(wanted.to_owned()).filter(|wanted| wanted.is_file()),
-        None => tool::on_path("mvn"),
-    };
-    let maven = maven.ok_or_else(|| Error::NoMaven { cache: cache.to_owned() })?;
+    let maven = maven(options, cache)?;
     options.progress.tell("bringing Apache Kafka through Maven, once (45 MB)");
 
     let new = cache.join(format!("{FOLDER}.{:x}", port::random()));
@@ -98,6 +100,14 @@ async fn bring(cache: &Path, home: &Path, options: &Options) -> Result<(), Error
     }
     tracing::debug!(took_ms = started.elapsed().as_millis(), "maven is done");
     brought
+}
+
+fn maven(options: &Options, cache: &Path) -> Result<PathBuf, Error> {
+    let maven = match &options.maven {
+        Some(wanted) => Some(wanted.to_owned()).filter(|wanted| wanted.is_file()),
+        None => tool::on_path("mvn"),
+    };
+    maven.ok_or_else(|| Error::NoMaven { cache: cache.to_owned() })
 }
 
 fn class_path(home: &Path) -> Result<OsString, Error> {
