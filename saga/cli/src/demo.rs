@@ -50,12 +50,16 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         shown = show(&clients, global.output) => shown,
         () = stop.cancelled() => Ok(()),
     };
-    if shown.is_err() || args.exit || stop.is_cancelled() {
-        let stopped = system.stop().await;
-        return shown.and(stopped);
+    let goes_on = !args.exit && !stop.is_cancelled();
+    let told = shown.and_then(|()| {
+        let advice = up::welcome(&system.running(), up::STOP_HINT);
+        if goes_on { leave(&advice, global.output) } else { Ok(()) }
+    });
+    if told.is_ok() && goes_on {
+        return system.until_stopped(&stop).await;
     }
-    leave(&up::welcome(&system.running(), up::STOP_HINT), global.output)?;
-    system.until_stopped(&stop).await
+    let stopped = system.stop().await;
+    told.and(stopped)
 }
 
 async fn show(clients: &Clients, format: Format) -> Result<(), Failure> {

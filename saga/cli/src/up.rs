@@ -99,11 +99,15 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let stop = bootstrap::stop_signal();
     let system = System::start(&args.start, global, &common, &stop).await?;
-    if !args.in_background {
-        let running = system.running();
-        global.output.value(&running, || welcome(&running, STOP_HINT))?;
+    if args.in_background {
+        return system.until_stopped(&stop).await;
     }
-    system.until_stopped(&stop).await
+    let running = system.running();
+    match global.output.value(&running, || welcome(&running, STOP_HINT)) {
+        Ok(()) => system.until_stopped(&stop).await,
+        // Whoever read this has gone, as in `saga up | head -1`.
+        told => told.and(system.stop().await),
+    }
 }
 
 /// For a terminal: what a person should know of. A Kafka that is starting says much that is not.
