@@ -29,11 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     if let Found::Running(running) = up::look(&global.data_dir) {
-        if args.start.fresh {
-            let what = "--fresh cannot wipe the data of a running system";
-            return Err(Failure::of_code(tonic::Code::FailedPrecondition, what)
-                .next("stop it with `saga down` first"));
-        }
+        let running = up::join(&running, &args.start, global).await?;
         show(&Clients::at(running.addresses.clone(), global.timeout), global.output).await?;
         return leave(
             &up::welcome(&running, "\nIt was running before, and goes on."),

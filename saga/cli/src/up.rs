@@ -16,7 +16,7 @@ use crate::{
     args::Global,
     clients::{Addresses, DEFAULT_PORT_BASE},
     failure::Failure,
-    output::{Format, Tone, paint, talk},
+    output::{Tone, paint, talk},
 };
 pub(crate) use background::down;
 pub(crate) use state::{Found, Running, look};
@@ -87,7 +87,9 @@ pub(crate) fn running_addresses(data_dir: &Path) -> Option<Addresses> {
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     if let Found::Running(running) = look(&global.data_dir) {
-        return already_running(&running, args.start.fresh, global.output);
+        let running = join(&running, &args.start, global).await?;
+        let hint = "\nIt was running already; `saga down` stops it.";
+        return global.output.value(&running, || welcome(&running, hint));
     }
     if args.detach && !args.in_background {
         let running = background::start(&global.data_dir).await?;
@@ -117,18 +119,40 @@ pub(crate) const CALM_LOG: &str =
 /// What to say below the addresses of a system that runs in the foreground.
 pub(crate) const STOP_HINT: &str = "\nCtrl-C stops it; the data stays.";
 
-/// Starting twice is no error, and wiping under a running system is.
-fn already_running(running: &Running, fresh: bool, format: Format) -> Result<(), Failure> {
-    if fresh {
-        let what =
-            format!("--fresh cannot wipe the data of a running system (process {})", running.pid);
-        return Err(Failure::of_code(tonic::Code::FailedPrecondition, what)
-            .next("stop it with `saga down` first"));
-    }
+/// The system that another process runs, once it is ready: starting twice is no error.
+///
+/// # Errors
+/// What is wanted is another system than the one that runs.
+pub(crate) async fn join(
+    running: &Running,
+    start: &Start,
+    global: &Global,
+) -> Result<Running, Failure> {
+    check_is_wanted(running, start.fresh, global.place.port_base)?;
     if !running.ready {
-        talk("it is starting just now, in another process");
+        talk(&format!("process {} is starting it just now", running.pid));
     }
-    format.value(running, || welcome(running, "\nIt was running already; `saga down` stops it."))
+    background::until_ready(&global.data_dir).await
+}
+
+fn check_is_wanted(running: &Running, fresh: bool, port_base: Option<u16>) -> Result<(), Failure> {
+    let refused = |what: String| Failure::of_code(tonic::Code::FailedPrecondition, what);
+    let pid = running.pid;
+    if fresh {
+        let what = format!("--fresh cannot wipe the data of a running system (process {pid})");
+        return Err(refused(what).next("stop it with `saga down` first"));
+    }
+    let wanted = port_base.map(Addresses::from_port_base);
+    if wanted.is_some_and(|wanted| wanted != running.addresses) {
+        let at = &running.addresses.coordinator;
+        let what = format!("the system on {} is another one", running.data_dir.display());
+        return Err(refused(what)
+            .why(format!("process {pid} runs it, with its first port at {at}"))
+            .next(
+                "leave --port-base out, stop it with `saga down`, or choose another --data-dir",
+            ));
+    }
+    Ok(())
 }
 
 /// The settings that all services share, with what `bootstrap` fills in by itself.
@@ -195,3 +219,6 @@ pub(crate) fn welcome(running: &Running, hint: &str) -> String {
     .trim_end()
     .to_owned()
 }
+
+#[cfg(test)]
+mod tests;

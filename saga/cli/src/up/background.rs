@@ -43,25 +43,54 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
         .map_err(cannot)?;
 
     let pid = i32::try_from(child.id()).unwrap_or_default();
-    let mut said = 0;
+    let mut listener = Listener::default();
     loop {
         if let Found::Running(running) = look(data_dir)
             && running.pid == pid
+            && listener.hears_ready(&running)
         {
-            running.progress.iter().skip(said).for_each(|line| talk(line));
-            said = running.progress.len();
-            if running.ready {
-                talk(&format!(
-                    "process {pid} goes on in the background; log: {}",
-                    log_path.display()
-                ));
-                return Ok(*running);
-            }
+            let log = log_path.display();
+            talk(&format!("process {pid} goes on in the background; log: {log}"));
+            return Ok(*running);
         }
         if let Some(status) = child.try_wait().map_err(cannot)? {
             return Err(ended_early(&log_path, &status.to_string()));
         }
         tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// Waits for a system that another process starts, and tells of its progress.
+///
+/// # Errors
+/// That process gives up.
+pub(super) async fn until_ready(data_dir: &Path) -> Result<Running, Failure> {
+    let mut listener = Listener::default();
+    while let Found::Running(running) = look(data_dir) {
+        if listener.hears_ready(&running) {
+            return Ok(*running);
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    Err(Failure::new("the process that was starting the system has stopped")
+        .next("where it was started, or in its log, it says why"))
+}
+
+/// Tells each piece of another process's progress once; of a system that is ready there is none.
+#[derive(Debug, Default)]
+struct Listener {
+    told: Option<usize>,
+}
+
+impl Listener {
+    fn hears_ready(&mut self, running: &Running) -> bool {
+        if running.ready && self.told.is_none() {
+            return true;
+        }
+        let told = self.told.unwrap_or_default();
+        running.progress.iter().skip(told).for_each(|line| talk(line));
+        self.told = Some(running.progress.len());
+        running.ready
     }
 }
 

@@ -1,0 +1,64 @@
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::Parser;
+
+use super::{state::Claim, *};
+use crate::args::{Cli, Command};
+
+fn folder() -> PathBuf {
+    std::env::temp_dir().join(format!("saga-cli-join-{}", uuid::Uuid::now_v7()))
+}
+
+fn global(data_dir: &Path, flags: &[&str]) -> Global {
+    let data_dir = data_dir.to_str().unwrap();
+    let line = ["saga", "status", "--data-dir", data_dir].into_iter().chain(flags.iter().copied());
+    Cli::try_parse_from(line).unwrap().global
+}
+
+fn start(fresh: bool) -> Start {
+    let line = ["saga", "up", "--fresh"];
+    let cli = Cli::try_parse_from(&line[..2 + usize::from(fresh)]).unwrap();
+    let Command::Up(args) = cli.command else { panic!("{:?}", cli.command) };
+    args.start
+}
+
+#[tokio::test]
+async fn a_system_that_is_starting_is_waited_for() {
+    let data_dir = folder();
+    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    let (running, start, global) = (claim.running(), start(false), global(&data_dir, &[]));
+    let mut joined = std::pin::pin!(join(&running, &start, &global));
+    let waiting = tokio::time::timeout(Duration::from_millis(200), joined.as_mut()).await;
+    assert!(waiting.is_err(), "it is not ready: {waiting:?}");
+
+    claim.change(|running| running.ready = true);
+    assert!(joined.await.unwrap().ready);
+    claim.release();
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_system_whose_start_fails_is_not_waited_for() {
+    let data_dir = folder();
+    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    let running = claim.running();
+    claim.release();
+    drop(claim);
+    assert!(join(&running, &start(false), &global(&data_dir, &[])).await.is_err());
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[tokio::test]
+async fn another_system_than_the_running_one_is_refused() {
+    let data_dir = folder();
+    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    claim.change(|running| running.ready = true);
+    let running = claim.running();
+    let fits = global(&data_dir, &["--port-base", "7200"]);
+    assert!(join(&running, &start(false), &fits).await.is_ok());
+    assert_eq!(join(&running, &start(true), &fits).await.unwrap_err().exit_code(), 4);
+    let other = global(&data_dir, &["--port-base", "7300"]);
+    assert_eq!(join(&running, &start(false), &other).await.unwrap_err().exit_code(), 4);
+    claim.release();
+    fs::remove_dir_all(data_dir).unwrap();
+}
