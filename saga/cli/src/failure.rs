@@ -27,6 +27,8 @@ pub(crate) const CHECK_FAILED: u8 = 7;
 const FAULT: u8 = 1;
 const USAGE: u8 = 2;
 const DONE: u8 = 0;
+/// Begins every failure that is told.
+const ERROR: &str = "error:";
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
@@ -87,6 +89,14 @@ impl Failure {
         failure
     }
 
+    /// What another process of this command wrote when it failed with this code.
+    pub(crate) fn retold(written: &str, exit_code: u8) -> Option<Self> {
+        let at =
+            if written.starts_with(ERROR) { 0 } else { written.find(&format!("\n{ERROR}"))? + 1 };
+        let what = written.get(at + ERROR.len()..)?.trim();
+        Some(Self { exit_code, ..Self::new(what) })
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code
     }
@@ -99,7 +109,7 @@ impl Failure {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{} {}", paint(Tone::Bad, "error:"), self.what);
+        let mut text = format!("{} {}", paint(Tone::Bad, ERROR), self.what);
         for why in &self.why {
             let _ = write!(text, "\n  {} {why}", paint(Tone::Dim, "why: "));
         }

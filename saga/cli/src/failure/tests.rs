@@ -46,6 +46,17 @@ fn a_busy_service_says_when_to_come_back() {
 }
 
 #[test]
+fn the_failure_of_another_process_is_told_as_it_was_told_there() {
+    let failure = Failure::of_code(Code::FailedPrecondition, "no port").why("a").next("b");
+    let told = anstream::adapter::strip_str(&failure.text()).to_string();
+    let log = format!("2026 INFO saga: it said error: nothing\n{told}\n");
+    let retold = Failure::retold(&log, failure.exit_code()).unwrap();
+    assert_eq!(anstream::adapter::strip_str(&retold.text()).to_string(), told);
+    assert_eq!(retold.exit_code(), 4);
+    assert!(Failure::retold("thread 'main' panicked", 101).is_none());
+}
+
+#[test]
 fn a_reader_that_has_gone_is_no_error() {
     let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
     assert_eq!(failure.exit_code(), 0);

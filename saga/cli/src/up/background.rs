@@ -4,8 +4,8 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -42,6 +42,7 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
         .spawn()
         .map_err(cannot)?;
 
+    let stop = bootstrap::stop_signal();
     let pid = i32::try_from(child.id()).unwrap_or_default();
     let mut listener = Listener::default();
     loop {
@@ -54,10 +55,32 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
             return Ok(*running);
         }
         if let Some(status) = child.try_wait().map_err(cannot)? {
-            return Err(ended_early(&log_path, &status.to_string()));
+            return Err(ended_early(&log_path, status));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(GLANCE) => {}
+            () = stop.cancelled() => return Err(stopped_early(&mut child, pid).await),
+        }
+    }
+}
+
+/// What was begun here is not left behind half started.
+async fn stopped_early(child: &mut Child, pid: i32) -> Failure {
+    talk(&format!("stopping process {pid}, which was starting the system …"));
+    let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+    let asked_at = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) {
+        if asked_at.elapsed() > STOP_PATIENCE {
+            return did_not_stop(pid);
         }
         tokio::time::sleep(GLANCE).await;
     }
+    Failure::new("stopped while starting")
+}
+
+fn did_not_stop(pid: i32) -> Failure {
+    Failure::new(format!("process {pid} did not stop within {STOP_PATIENCE:?}"))
+        .next(format!("end it with `kill -9 {pid}`"))
 }
 
 /// Waits for a system that another process starts, and tells of its progress.
@@ -94,8 +117,16 @@ impl Listener {
     }
 }
 
-fn ended_early(log: &PathBuf, status: &str) -> Failure {
-    let text = fs::read_to_string(log).unwrap_or_default();
+/// The failure of that process with its exit code, as if it had happened here; where it told none,
+/// the end of its log.
+fn ended_early(log: &Path, status: ExitStatus) -> Failure {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let exit_code = status.code().and_then(|code| u8::try_from(code).ok());
+    if let Some(failure) = exit_code.and_then(|code| Failure::retold(&text, code)) {
+        talk(&format!("it could not start; the whole log is {}", log.display()));
+        return failure;
+    }
     let lines: Vec<_> = text.lines().collect();
     let failure = Failure::new(format!("the system did not start ({status})"));
     let last = lines.iter().skip(lines.len().saturating_sub(LOG_LINES));
@@ -130,8 +161,7 @@ pub(crate) async fn down(global: &Global) -> Result<(), Failure> {
     let asked_at = Instant::now();
     while is_claimed(data_dir) {
         if asked_at.elapsed() > STOP_PATIENCE {
-            let what = format!("process {} did not stop within {STOP_PATIENCE:?}", running.pid);
-            return Err(Failure::new(what).next(format!("end it with `kill -9 {}`", running.pid)));
+            return Err(did_not_stop(running.pid));
         }
         tokio::time::sleep(GLANCE).await;
     }
