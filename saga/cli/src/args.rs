@@ -127,7 +127,9 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Up(up::Args),
     /// Stop the system that `saga up` started
-    #[command(after_help = "Examples:\n  saga down\n  saga down --data-dir /var/tmp/saga")]
+    #[command(
+        after_help = "Examples:\n  saga down\n  saga down --data-dir /var/tmp/saga\n  saga down -o json | jq .pid"
+    )]
     Down,
     /// Whether each part of the system is well; exits with 7 when one is not
     #[command(after_help = "Examples:\n  saga status\n  saga status -o json | jq '.[].health'")]

@@ -14,12 +14,10 @@ use nix::{
     unistd::Pid,
 };
 
+use serde::Serialize;
+
 use super::state::{Found, Running, forget, is_claimed, look};
-use crate::{
-    args::Global,
-    failure::Failure,
-    output::{print, talk},
-};
+use crate::{args::Global, failure::Failure, output::talk};
 
 /// Starts this program again in the background and returns when everything is ready.
 pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
@@ -145,14 +143,10 @@ pub(crate) async fn down(global: &Global) -> Result<(), Failure> {
         Found::Running(running) => running,
         Found::Stale(running) => {
             forget(data_dir);
-            return print(&format!(
-                "nothing is running; process {} had ended without clearing up",
-                running.pid
-            ));
+            talk(&format!("process {} had ended without clearing up", running.pid));
+            return tell_stopped(None, global);
         }
-        Found::Nothing => {
-            return print(&format!("nothing is running on {}", data_dir.display()));
-        }
+        Found::Nothing => return tell_stopped(None, global),
     };
     talk(&format!("stopping process {} …", running.pid));
     kill(Pid::from_raw(running.pid), Signal::SIGTERM).map_err(|error| {
@@ -165,7 +159,22 @@ pub(crate) async fn down(global: &Global) -> Result<(), Failure> {
         }
         tokio::time::sleep(GLANCE).await;
     }
-    print("stopped; the data stays")
+    tell_stopped(Some(running.pid), global)
+}
+
+/// What was stopped, if anything was.
+#[derive(Debug, Serialize)]
+struct Stopped<'a> {
+    pid: Option<i32>,
+    data_dir: &'a Path,
+}
+
+fn tell_stopped(pid: Option<i32>, global: &Global) -> Result<(), Failure> {
+    let data_dir = global.data_dir.as_path();
+    global.output.value(&Stopped { pid, data_dir }, || match pid {
+        Some(_) => "stopped; the data stays".to_owned(),
+        None => format!("nothing is running on {}", data_dir.display()),
+    })
 }
 
 const GLANCE: Duration = Duration::from_millis(50);
