@@ -37,6 +37,13 @@ async fn a_person_starts_the_system_orders_looks_and_measures() {
     let shown = saga.json(&["show", &id, "-o", "json"]).await;
     assert_eq!(find(&shown, "status"), Some("SAGA_STATUS_COMPLETED"), "{shown}");
 
+    // An order that is watched and cancelled is told by the exit code.
+    let declined = ["--payment-method", "tok_declined", "-o", "json"];
+    let order = saga.json(&[&["order", "submit", "--sku", "SKU-2"], &declined[..]].concat()).await;
+    let id = find(&order, "orderId").expect("an order id").to_owned();
+    let watched = saga.run(&["order", "watch", &id]).await;
+    assert_eq!(watched.status.code(), Some(7), "{}", text(&watched.stderr));
+
     // Bad input says what is wrong, and which exit code it has is documented.
     let unknown = saga.run(&["order", "submit", "--sku", "SKU-404", "--quantity", "1"]).await;
     assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));

@@ -47,7 +47,9 @@ pub(crate) struct CancelArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   saga order watch ORDER-ID
-  saga order watch ORDER-ID -o jsonl | jq .status")]
+  saga order watch ORDER-ID -o jsonl | jq .status
+
+Exits with 7 when the order is cancelled.")]
 pub(crate) struct WatchArgs {
     #[arg(value_name = "ORDER-ID")]
     id: String,
@@ -75,7 +77,8 @@ pub(crate) async fn run(
         }
         Command::Watch(WatchArgs { id }) => {
             let orders = clients.orders()?;
-            watch(&orders, id, |order| format.event(order, as_line)).await.map(|_| ())
+            let decided = watch(&orders, id, |order| format.event(order, as_line)).await?;
+            check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
         }
     }
 }
@@ -101,6 +104,15 @@ pub(crate) async fn watch(
         tell(&last)?;
     }
     Ok(last)
+}
+
+/// Who watches an order wants it confirmed.
+fn check_confirmed(cancelled: u32, total: u32) -> Result<(), Failure> {
+    match (cancelled, total) {
+        (0, _) => Ok(()),
+        (_, 1) => Err(Failure::check("the order was cancelled")),
+        _ => Err(Failure::check(format!("{cancelled} of {total} orders were cancelled"))),
+    }
 }
 
 /// The word and colour of an order's status.

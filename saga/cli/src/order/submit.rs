@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use proto::order::{Order, OrderLine, OrderStatus, PlaceOrderRequest};
 use uuid::Uuid;
 
-use super::{as_line, as_text, file, get, watch};
+use super::{as_line, as_text, check_confirmed, file, get, watch};
 use crate::{
     clients::{Clients, Orders},
     failure::Failure,
@@ -136,14 +136,6 @@ async fn many(
 }
 
 const AT_A_TIME: usize = 32;
-
-fn check_confirmed(cancelled: u32, total: u32) -> Result<(), Failure> {
-    match (cancelled, total) {
-        (0, _) => Ok(()),
-        (_, 1) => Err(Failure::check("the order was cancelled")),
-        _ => Err(Failure::check(format!("{cancelled} of {total} orders were cancelled"))),
-    }
-}
 
 /// What is to be sent, each with a request id of its own.
 fn requests(args: Args) -> Result<Vec<PlaceOrderRequest>, Failure> {
