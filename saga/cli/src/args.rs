@@ -39,7 +39,7 @@ Exit codes:
   5  not reachable, or too busy: try again
   6  no answer in time: the work may still be done
   7  a check did not hold: a component is down, the books do not balance, a watched order was
-     cancelled
+     cancelled or is stuck
 
 Flags that commands share can be given as variables, such as SAGA_PORT_BASE, and every flag in the
 file of --config; `saga config show` tells what is set.";

@@ -10,7 +10,7 @@ use crate::{
     clients::{Clients, Orders},
     failure::Failure,
     output::{Format, Tone, lines, paint, table},
-    units,
+    sagas, units,
 };
 pub(crate) use submit::place;
 
@@ -49,7 +49,7 @@ pub(crate) struct CancelArgs {
   saga order watch ORDER-ID
   saga order watch ORDER-ID -o jsonl | jq .status
 
-Exits with 7 when the order is cancelled.")]
+Exits with 7 when the order is cancelled, or its saga is stuck.")]
 pub(crate) struct WatchArgs {
     #[arg(value_name = "ORDER-ID")]
     id: String,
@@ -76,8 +76,7 @@ pub(crate) async fn run(
             format.one(&answer.order.unwrap_or_default(), as_text)
         }
         Command::Watch(WatchArgs { id }) => {
-            let orders = clients.orders()?;
-            let decided = watch(&orders, id, |order| format.event(order, as_line)).await?;
+            let decided = watch_unless_stuck(id, clients, format).await?;
             check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
         }
     }
@@ -104,6 +103,20 @@ pub(crate) async fn watch(
         tell(&last)?;
     }
     Ok(last)
+}
+
+/// As [`watch`]; the order itself does not tell that its saga is stuck.
+async fn watch_unless_stuck(
+    order_id: String,
+    clients: &Clients,
+    format: Format,
+) -> Result<Order, Failure> {
+    let (orders, sagas) = (clients.orders()?, clients.sagas()?);
+    let followed = order_id.clone();
+    tokio::select! {
+        decided = watch(&orders, order_id, |order| format.event(order, as_line)) => decided,
+        failure = sagas::until_stuck(&sagas, &followed) => Err(failure),
+    }
 }
 
 /// Who watches an order wants it confirmed.

@@ -11,7 +11,7 @@ use crate::{
     output::{Format, Tone, paint, print},
     story, units,
 };
-pub(crate) use follow::follow;
+pub(crate) use follow::{follow, until_stuck};
 pub(crate) use list::{ListArgs, list};
 
 /// One saga: its steps, its timeline, and why it stands where it stands
@@ -30,7 +30,9 @@ pub(crate) struct ShowArgs {
   saga watch                       every saga that moves, until Ctrl-C
   saga watch --ended               only their ends
   saga watch ORDER-ID              one saga, until it has ended
-  saga watch -o jsonl | jq .status")]
+  saga watch -o jsonl | jq .status
+
+Exits with 7 when the one saga is stuck: only a person can move it then.")]
 pub(crate) struct WatchArgs {
     /// The saga's id, or its order's
     id: Option<String>,
@@ -99,6 +101,7 @@ async fn watch_one(sagas: &Sagas, id: String, format: Format) -> Result<(), Fail
     let mut last = get(sagas, id.clone()).await?.saga.unwrap_or_default();
     format.event(&last, as_line)?;
     while !story::has_ended(&last) {
+        follow::check_moves(&last)?;
         let next = moves.message().await.map_err(|status| sagas.failure(&status))?;
         let Some(moved) = next else { break };
         let mut seen = moved.sagas;

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use proto::order::{Order, OrderLine, OrderStatus, PlaceOrderRequest};
 use uuid::Uuid;
 
-use super::{as_line, as_text, check_confirmed, file, get, watch};
+use super::{as_line, as_text, check_confirmed, file, get, watch, watch_unless_stuck};
 use crate::{
     clients::{Clients, Orders},
     failure::Failure,
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// Follow each order until it is decided; exits with 7 when one is cancelled
+    /// Follow each order until it is decided; exits with 7 when one is cancelled or stuck
     #[arg(long)]
     watch: bool,
 }
@@ -105,9 +105,7 @@ async fn follow_one(
             print(&story::sentence(&story, &units::now()))?;
             get(orders, order_id).await?
         }
-        Format::Json | Format::Jsonl => {
-            watch(orders, order_id, |order| format.event(order, as_line)).await?
-        }
+        Format::Json | Format::Jsonl => watch_unless_stuck(order_id, clients, format).await?,
     };
     check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
 }

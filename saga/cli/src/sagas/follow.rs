@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use proto::saga::{GetSagaRequest, GetSagaResponse};
+use proto::saga::{GetSagaRequest, GetSagaResponse, Saga, SagaStatus};
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{
     clients::Sagas,
-    failure::Failure,
+    failure::{CHECK_FAILED, Failure},
+    output::talk,
     story::{self, Moment},
+    units,
 };
 
-/// Tells each moment of the saga as it comes, until the saga has ended.
+/// Tells each moment of the saga as it comes, until the saga has ended; one that is stuck is a
+/// check that did not hold.
 ///
 /// The saga may not have begun yet: it is waited for as long as an order usually takes, and longer.
 pub(crate) async fn follow(
@@ -22,6 +25,7 @@ pub(crate) async fn follow(
 ) -> Result<GetSagaResponse, Failure> {
     let asked_at = Instant::now();
     let mut told = 0;
+    let mut was_paused = false;
     loop {
         let request = GetSagaRequest { id: id.to_owned() };
         match sagas.try_ask(request, async |mut api, request| api.get_saga(request).await).await {
@@ -31,9 +35,16 @@ pub(crate) async fn follow(
                     tell(moment)?;
                 }
                 told = moments.last().map_or(told, |moment| moment.revision.max(told));
-                if story.saga.as_ref().is_some_and(story::has_ended) {
+                let saga = story.saga.clone().unwrap_or_default();
+                if story::has_ended(&saga) {
                     return Ok(story);
                 }
+                check_moves(&saga)?;
+                let is_paused = saga.status() == SagaStatus::Paused;
+                if is_paused && !was_paused {
+                    talk(&story::sentence(&story, &units::now()));
+                }
+                was_paused = is_paused;
             }
             Err(status)
                 if status.code() == Code::NotFound && asked_at.elapsed() < BEGIN_PATIENCE => {}
@@ -45,7 +56,44 @@ pub(crate) async fn follow(
     }
 }
 
+/// Ends only when the saga is stuck; whoever watches the order sees anything else.
+pub(crate) async fn until_stuck(sagas: &Sagas, id: &str) -> Failure {
+    match follow(sagas, id, |_| Ok(())).await {
+        Err(failure) if failure.exit_code() == CHECK_FAILED => failure,
+        Ok(_) | Err(_) => std::future::pending().await,
+    }
+}
+
+/// Only a person can move a stuck saga: waiting for it would be in vain.
+pub(super) fn check_moves(saga: &Saga) -> Result<(), Failure> {
+    if saga.status() != SagaStatus::Stuck {
+        return Ok(());
+    }
+    let what = format!("the saga is stuck: {}: {}", saga.stuck_step, saga.stuck_reason);
+    Err(Failure::check(what).next(format!(
+        "`saga show {id}` tells more; once the cause is mended, `saga retry {id} --reason …`",
+        id = saga.saga_id
+    )))
+}
+
 const BEGIN_PATIENCE: Duration = Duration::from_secs(15);
 const FAST_FOR: Duration = Duration::from_secs(2);
 const FAST_PAUSE: Duration = Duration::from_millis(10);
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stuck_saga_is_not_followed_any_further() {
+        let saga = |status: SagaStatus| Saga {
+            saga_id: "7".to_owned(),
+            status: status.into(),
+            ..Saga::default()
+        };
+        assert!(check_moves(&saga(SagaStatus::Running)).is_ok());
+        assert!(check_moves(&saga(SagaStatus::Paused)).is_ok());
+        assert_eq!(check_moves(&saga(SagaStatus::Stuck)).unwrap_err().exit_code(), 7);
+    }
+}
