@@ -48,6 +48,14 @@ async fn a_person_starts_the_system_orders_looks_and_measures() {
     let unknown = saga.run(&["order", "submit", "--sku", "SKU-404", "--quantity", "1"]).await;
     assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown.stderr));
     assert!(text(&unknown.stderr).contains("SKU-404"), "{}", text(&unknown.stderr));
+    let some = "{\"lines\":[{\"sku\":\"SKU-1\",\"quantity\":1}]}\n\
+                {\"lines\":[{\"sku\":\"SKU-404\",\"quantity\":1}]}\n\
+                {\"lines\":[{\"sku\":\"SKU-2\",\"quantity\":1}]}\n";
+    std::fs::write(folder.path().join("orders.jsonl"), some).unwrap();
+    let submitted = saga.run(&["order", "submit", "--file", "orders.jsonl", "-o", "jsonl"]).await;
+    assert_eq!(submitted.status.code(), Some(2), "{}", text(&submitted.stderr));
+    assert_eq!(text(&submitted.stdout).lines().count(), 2, "{}", text(&submitted.stdout));
+    assert!(text(&submitted.stderr).contains("2 orders taken, 1 not taken"));
     let missing = saga.run(&["show", "nobody"]).await;
     assert_eq!(missing.status.code(), Some(3), "{}", text(&missing.stderr));
 

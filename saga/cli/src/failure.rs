@@ -27,6 +27,8 @@ pub(crate) const CHECK_FAILED: u8 = 7;
 const FAULT: u8 = 1;
 const USAGE: u8 = 2;
 const DONE: u8 = 0;
+/// It can never be right, names what is not there, or is refused in the state things are in.
+const ANSWERED_NO: [u8; 3] = [USAGE, 3, 4];
 /// Begins every failure that is told.
 const ERROR: &str = "error:";
 
@@ -97,6 +99,16 @@ impl Failure {
         Some(Self { exit_code, ..Self::new(what) })
     }
 
+    /// Whether the service answered, and said no to this request: others may fare better.
+    pub(crate) fn is_of_the_request(&self) -> bool {
+        ANSWERED_NO.contains(&self.exit_code)
+    }
+
+    /// The failure of many, told one by one before, that ends with the code of this one.
+    pub(crate) fn summed_up(&self, what: String) -> Self {
+        Self { exit_code: self.exit_code, ..Self::new(what) }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         self.exit_code
     }
@@ -108,7 +120,7 @@ impl Failure {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = format!("{} {}", paint(Tone::Bad, ERROR), self.what);
         for why in &self.why {
             let _ = write!(text, "\n  {} {why}", paint(Tone::Dim, "why: "));

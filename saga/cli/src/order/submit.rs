@@ -1,8 +1,11 @@
 //! Submits orders, from flags or from a file.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use proto::order::{Order, OrderLine, OrderStatus, PlaceOrderRequest};
 use uuid::Uuid;
 
@@ -67,19 +70,18 @@ fn line(text: &str) -> Result<OrderLine, String> {
 
 pub(super) async fn run(args: Args, clients: &Clients, format: Format) -> Result<(), Failure> {
     let follow = args.watch;
-    let requests = requests(args)?;
+    let (total, mut requests) = requests(args)?;
     let orders = clients.orders()?;
-    if let [request] = requests.as_slice() {
-        let order = place(&orders, request.clone()).await?;
-        return if follow {
-            follow_one(order, clients, &orders, format).await
-        } else {
-            format.one(&order, as_text)?;
-            talk(&format!("\nfollow it with `saga watch {}`", order.order_id));
-            Ok(())
-        };
+    if total > 1 {
+        return many(requests, total, follow, &orders, format).await;
     }
-    many(requests, follow, &orders, format).await
+    let order = place(&orders, requests.next().unwrap_or_default()).await?;
+    if follow {
+        return follow_one(order, clients, &orders, format).await;
+    }
+    format.one(&order, as_text)?;
+    talk(&format!("\nfollow it with `saga watch {}`", order.order_id));
+    Ok(())
 }
 
 /// Takes an order; it is pending when this returns.
@@ -110,33 +112,105 @@ async fn follow_one(
     check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
 }
 
-/// A bounded number at a time; what was taken is told as it is taken.
+/// A bounded number at a time; what became of each is told as it becomes known.
+///
+/// An order that is refused keeps nobody else from ordering; a service that does not answer does.
 async fn many(
-    requests: Vec<PlaceOrderRequest>,
+    requests: impl Iterator<Item = PlaceOrderRequest>,
+    total: usize,
     follow: bool,
     orders: &Orders,
     format: Format,
 ) -> Result<(), Failure> {
-    let total = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-    let mut ended = futures::stream::iter(requests)
-        .map(async |request| {
-            let order = place(orders, request).await?;
-            if follow { watch(orders, order.order_id, |_| Ok(())).await } else { Ok(order) }
-        })
+    let goes_on = AtomicBool::new(true);
+    let mut outcomes = futures::stream::iter(requests)
+        .take_while(|_| std::future::ready(goes_on.load(Ordering::Relaxed)))
+        .map(|request| submit(request, follow, orders))
         .buffered(AT_A_TIME);
-    let mut cancelled = 0;
-    while let Some(order) = ended.try_next().await? {
-        cancelled += u32::from(order.status() == OrderStatus::Cancelled);
-        format.event(&order, as_line)?;
+    let mut tally = Tally::default();
+    let mut numbers = 1_usize..;
+    while let (Some(outcome), Some(number)) = (outcomes.next().await, numbers.next()) {
+        if let Some(order) = &outcome.order {
+            format.event(order, as_line)?;
+        }
+        if let Some(failure) = &outcome.failure {
+            talk(&format!("order {number}: {}", failure.text()));
+            goes_on.fetch_and(failure.is_of_the_request(), Ordering::Relaxed);
+        }
+        tally.add(outcome);
     }
-    talk(&format!("{} orders taken", units::count(total)));
-    if follow { check_confirmed(cancelled, total) } else { Ok(()) }
+    tally.verdict(total)
 }
 
 const AT_A_TIME: usize = 32;
 
+/// What became of one order: it may be taken, and then fail to be followed.
+#[derive(Debug, Default)]
+struct Outcome {
+    order: Option<Order>,
+    failure: Option<Failure>,
+}
+
+async fn submit(request: PlaceOrderRequest, follow: bool, orders: &Orders) -> Outcome {
+    let order = match place(orders, request).await {
+        Ok(order) => order,
+        Err(failure) => return Outcome { order: None, failure: Some(failure) },
+    };
+    if !follow {
+        return Outcome { order: Some(order), failure: None };
+    }
+    match watch(orders, order.order_id.clone(), |_| Ok(())).await {
+        Ok(decided) => Outcome { order: Some(decided), failure: None },
+        Err(failure) => Outcome { order: Some(order), failure: Some(failure) },
+    }
+}
+
+/// What became of all of them.
+#[derive(Debug, Default)]
+struct Tally {
+    taken: usize,
+    cancelled: u32,
+    not_taken: usize,
+    /// The first that is not only about its own order, else the first.
+    worst: Option<Failure>,
+}
+
+impl Tally {
+    fn add(&mut self, Outcome { order, failure }: Outcome) {
+        let is_cancelled = |order: &Order| order.status() == OrderStatus::Cancelled;
+        self.taken += usize::from(order.is_some());
+        self.not_taken += usize::from(order.is_none());
+        self.cancelled += u32::from(order.as_ref().is_some_and(is_cancelled));
+        if let Some(failure) = failure
+            && self
+                .worst
+                .as_ref()
+                .is_none_or(|worst| worst.is_of_the_request() && !failure.is_of_the_request())
+        {
+            self.worst = Some(failure);
+        }
+    }
+
+    fn verdict(self, total: usize) -> Result<(), Failure> {
+        let Self { taken, cancelled, not_taken, worst } = self;
+        let mut text = format!("{} orders taken", units::count(taken as u64));
+        for (number, what) in [(not_taken, "not taken"), (total - taken - not_taken, "not sent")] {
+            if number > 0 {
+                text.push_str(&format!(", {} {what}", units::count(number as u64)));
+            }
+        }
+        match worst {
+            Some(worst) => Err(worst.summed_up(text)),
+            None => {
+                talk(&text);
+                check_confirmed(cancelled, u32::try_from(total).unwrap_or(u32::MAX))
+            }
+        }
+    }
+}
+
 /// What is to be sent, each with a request id of its own.
-fn requests(args: Args) -> Result<Vec<PlaceOrderRequest>, Failure> {
+fn requests(args: Args) -> Result<(usize, impl Iterator<Item = PlaceOrderRequest>), Failure> {
     let orders = match &args.file {
         Some(path) => file::read(path)?,
         None => vec![PlaceOrderRequest {
@@ -144,10 +218,9 @@ fn requests(args: Args) -> Result<Vec<PlaceOrderRequest>, Failure> {
             ..PlaceOrderRequest::default()
         }],
     };
-    let total = orders.len() * args.count as usize;
-    let mut requests = Vec::with_capacity(total);
-    for order in (0..args.count).flat_map(|_| &orders) {
-        let mut order = order.clone();
+    let total = orders.len().saturating_mul(args.count as usize);
+    let numbered = orders.into_iter().cycle().zip(1..=total);
+    let requests = numbered.map(move |(mut order, number)| {
         if let Some(customer) = &args.customer {
             order.customer_id.clone_from(customer);
         }
@@ -158,15 +231,15 @@ fn requests(args: Args) -> Result<Vec<PlaceOrderRequest>, Failure> {
         }
         match &args.request_id {
             Some(request_id) if total == 1 => order.request_id.clone_from(request_id),
-            Some(request_id) => order.request_id = format!("{request_id}-{}", requests.len() + 1),
+            Some(request_id) => order.request_id = format!("{request_id}-{number}"),
             None if order.request_id.is_empty() || args.count > 1 => {
                 order.request_id = Uuid::now_v7().to_string();
             }
             None => {}
         }
-        requests.push(order);
-    }
-    Ok(requests)
+        order
+    });
+    Ok((total, requests))
 }
 
 fn lines(

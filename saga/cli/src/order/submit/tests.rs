@@ -10,7 +10,8 @@ struct Line {
 
 fn built(flags: &str) -> Result<Vec<PlaceOrderRequest>, Failure> {
     let flags = flags.split_whitespace();
-    requests(Line::try_parse_from(std::iter::once("submit").chain(flags)).unwrap().args)
+    let args = Line::try_parse_from(std::iter::once("submit").chain(flags)).unwrap().args;
+    requests(args).map(|(_, requests)| requests.collect())
 }
 
 fn goods(request: &PlaceOrderRequest) -> Vec<(&str, u32)> {
@@ -50,6 +51,28 @@ fn each_of_many_has_a_request_id_of_its_own() {
     let named = built("--sku A --count 2 --request-id r").unwrap();
     assert_eq!(named[1].request_id, "r-2");
     assert_eq!(built("--sku A --request-id r").unwrap()[0].request_id, "r");
+}
+
+#[test]
+fn many_orders_are_made_as_they_are_sent() {
+    let line = ["submit", "--sku", "A", "--count", "1000000"];
+    let (total, requests) = requests(Line::try_parse_from(line).unwrap().args).unwrap();
+    assert_eq!((total, requests.take(2).count()), (1_000_000, 2));
+}
+
+#[test]
+fn the_worst_of_many_decides_the_exit_code() {
+    let taken = || Outcome { order: Some(Order::default()), failure: None };
+    let failed = |code| Outcome { order: None, failure: Some(Failure::of_code(code, "no")) };
+    let code_of = |outcomes: Vec<Outcome>| {
+        let mut tally = Tally::default();
+        outcomes.into_iter().for_each(|outcome| tally.add(outcome));
+        tally.verdict(5).map_or_else(|failure| failure.exit_code(), |()| 0)
+    };
+    let (wrong, away) = (tonic::Code::InvalidArgument, tonic::Code::Unavailable);
+    assert_eq!(code_of(vec![taken()]), 0);
+    assert_eq!(code_of(vec![taken(), failed(wrong), taken()]), 2);
+    assert_eq!(code_of(vec![failed(wrong), failed(away), failed(wrong)]), 5);
 }
 
 #[test]
