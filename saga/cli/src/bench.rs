@@ -48,7 +48,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = units::duration)]
     duration: Duration,
     /// How long to load before measuring begins; a fresh broker takes its time to compile itself
-    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = units::duration)]
+    #[arg(long, default_value = "15s", value_name = "DURATION",
+          value_parser = units::duration_or_none)]
     warmup: Duration,
     /// Share of orders whose card is declined
     #[arg(long, default_value = "0%", value_name = "PERCENT", value_parser = units::percent)]

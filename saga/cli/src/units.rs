@@ -11,7 +11,23 @@ use time::OffsetDateTime;
 /// # Errors
 /// What cannot be read, with an example of what can.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match duration_or_none(text) {
+        Ok(Duration::ZERO) => {
+            Err(format!("'{text}' is no time at all; write it like 500ms or 10s"))
+        }
+        read => read,
+    }
+}
+
+/// As [`duration`], or `0s` for none at all.
+///
+/// # Errors
+/// As [`duration`], but for zero.
+pub(crate) fn duration_or_none(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is no duration; write it like 500ms, 10s, 1m30s, 2h or 7d");
+    if text.trim().is_empty() {
+        return Err(wrong());
+    }
     let mut rest = text.trim();
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
@@ -32,7 +48,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = after;
     }
-    if total.is_zero() || total > MAX_DURATION { Err(wrong()) } else { Ok(total) }
+    if total > MAX_DURATION { Err(wrong()) } else { Ok(total) }
 }
 
 const MAX_DURATION: Duration = Duration::from_secs(3_650 * 86_400);

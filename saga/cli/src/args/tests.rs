@@ -51,6 +51,8 @@ fn the_four_ports_must_exist() {
 fn a_bench_is_either_paced_or_saturating() {
     assert!(parse("saga bench --rate 10").is_ok());
     assert!(parse("saga bench --max --decline 5%").is_ok());
+    assert!(parse("saga bench --max --warmup 0s").is_ok());
+    assert!(parse("saga bench --max --duration 0s").is_err());
     assert!(parse("saga bench --max --rate 10").is_err());
     assert!(parse("saga bench").is_err());
 }
