@@ -1,6 +1,8 @@
 use proto::{
     inventory::Item,
     order::{Order, OrderStatus},
+    payment::Payment,
+    saga::{DefinitionSummary, GetSagaResponse, Saga},
     shop::Money,
 };
 
@@ -32,6 +34,15 @@ fn a_table_has_no_margins() {
 }
 
 #[test]
-fn every_message_of_the_contracts_has_a_description() {
-    assert!(json(&Canonical(&Item::default()), true).is_ok());
+fn every_message_that_is_printed_has_a_description() {
+    fn check<M: Message + Name + Default>() {
+        let text = json(&Canonical(&M::default()), true);
+        assert!(text.is_ok(), "{}: {text:?}", M::full_name());
+    }
+    check::<Order>();
+    check::<Item>();
+    check::<Payment>();
+    check::<Saga>();
+    check::<GetSagaResponse>();
+    check::<DefinitionSummary>();
 }
