@@ -8,7 +8,7 @@ mod show;
 use std::{ffi::OsString, io::Write, net::SocketAddr};
 
 use clap::{
-    Arg, ArgMatches, Command, Error, Parser,
+    Arg, ArgMatches, Command, CommandFactory, Error, Parser,
     error::{ContextKind, ErrorKind},
 };
 
@@ -58,7 +58,7 @@ fn resolve<C: Parser>(
     args: Vec<OsString>,
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Resolved<C>, Error> {
-    let mut command = with_healthcheck(with_config(C::command()));
+    let mut command = command::<C>();
     let layers = Known::of(&command)
         .collect(&args, env)
         .map_err(|refusal| command.error(ErrorKind::UnknownArgument, refusal))?;
@@ -78,7 +78,17 @@ fn resolve<C: Parser>(
         .map_err(|error| error.format(&mut command))
 }
 
+/// The command line of `C` with what this module adds to it, for help and completions.
+pub fn command<C: CommandFactory>() -> Command {
+    with_healthcheck(with_config(C::command()))
+}
+
 fn with_config(command: Command) -> Command {
+    let examples = "Examples:
+  NAME config show
+  NAME config show --config settings.toml
+  NAME config show > settings.toml     a file for --config, but for blotted-out secrets"
+        .replace("NAME", command.get_name());
     let is_plain = !command.has_subcommands();
     let command = command
         .arg(
@@ -95,7 +105,9 @@ fn with_config(command: Command) -> Command {
                 .subcommand_required(true)
                 .arg_required_else_help(true)
                 .subcommand(
-                    Command::new("show").about("Print every setting and where it came from"),
+                    Command::new("show")
+                        .about("Print every setting and where it came from")
+                        .after_help(examples),
                 ),
         );
     // A service that misses a required setting can still show the ones it has.

@@ -1,6 +1,5 @@
 //! Completions for shells.
 
-use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
 use crate::{args::Cli, failure::Failure, output::print};
@@ -17,6 +16,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let mut script = Vec::new();
-    generate(args.shell, &mut Cli::command(), "saga", &mut script);
+    generate(args.shell, &mut bootstrap::config::command::<Cli>(), "saga", &mut script);
     print(String::from_utf8_lossy(&script).trim_end())
 }

@@ -208,6 +208,53 @@ fn config_show_works_while_a_required_setting_is_missing() {
     assert!(refusal(&[], &[]).contains("--database-url"));
 }
 
+/// A command with commands, of which one has settings.
+#[derive(Debug, Parser)]
+#[command(name = "saga")]
+struct WithCommands {
+    #[arg(long, global = true, env = "SAGA_OUTPUT", default_value = "table")]
+    output: String,
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Commands {
+    Up {
+        #[arg(long, env = "SAGA_DATABASE_URL")]
+        database_url: Option<String>,
+        #[arg(long, env = "SAGA_PARTITIONS", default_value_t = 4)]
+        partitions: i32,
+        #[arg(long)]
+        detach: bool,
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+#[test]
+fn config_show_prints_the_settings_of_subcommands_too() {
+    let file = File::with("limit = 7");
+    let args = ["saga", &file.flag(), "config", "show"].map(OsString::from).to_vec();
+    let env = [("SAGA_DATABASE_URL", "postgres://app:s3cret@db/order")];
+    let env = env.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let Resolved::Shown(shown) = resolve::<WithCommands>(args, env).unwrap() else {
+        panic!("not shown")
+    };
+    let lines: Vec<_> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let path = file.0.display();
+    for expected in [
+        "output = \"table\" # default".to_owned(),
+        "partitions = 4 # default".to_owned(),
+        "database-url = \"postgres://app:***@db/order\" # variable SAGA_DATABASE_URL".to_owned(),
+        format!("limit = 7 # file {path}"),
+    ] {
+        assert!(lines.contains(&expected), "{expected} is not in\n{shown}");
+    }
+    assert!(!shown.contains("detach"), "{shown}");
+}
+
 /// A process that listens.
 #[derive(Debug, Parser)]
 struct Listening {

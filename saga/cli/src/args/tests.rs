@@ -1,5 +1,3 @@
-use clap::CommandFactory;
-
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -8,7 +6,16 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 
 #[test]
 fn the_command_line_is_consistent() {
-    Cli::command().debug_assert();
+    bootstrap::config::command::<Cli>().debug_assert();
+}
+
+#[test]
+fn completions_know_what_every_process_has() {
+    let mut script = Vec::new();
+    let mut command = bootstrap::config::command::<Cli>();
+    clap_complete::generate(clap_complete::Shell::Bash, &mut command, "saga", &mut script);
+    let script = String::from_utf8(script).unwrap();
+    assert!(script.contains("--config") && script.contains("saga__subcmd__config"), "{script}");
 }
 
 #[test]
@@ -23,7 +30,7 @@ fn every_command_has_examples() {
             }
         }
     }
-    check(&Cli::command());
+    check(&bootstrap::config::command::<Cli>());
 }
 
 #[test]
