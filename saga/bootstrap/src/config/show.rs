@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, ffi::OsStr};
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 
 use super::{FILE_FLAG, layers::Layers};
+use crate::ServerUrl;
 
 pub(super) fn text(command: &Command, matches: &ArgMatches, layers: &Layers) -> String {
     let mut lines = Vec::new();
@@ -83,14 +84,9 @@ pub(super) fn without_secrets(long: &str, value: &OsStr) -> String {
     if SECRET_WORDS.iter().any(|word| long.contains(word)) {
         return MASK.to_owned();
     }
-    let (address, query) = value.split_once('?').unwrap_or((&value, ""));
-    let address = match address.split_once("://") {
-        Some((scheme, rest)) => format!("{scheme}://{}", without_password(rest)),
-        None => address.to_owned(),
-    };
-    if query.is_empty() {
-        return address;
-    }
+    let Some(url) = ServerUrl::parse(&value) else { return value.into_owned() };
+    let address = url.masked(MASK);
+    let Some(query) = url.query else { return address };
     let query = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if SECRET_WORDS.iter().any(|word| name.contains(word)) => {
             format!("{name}={MASK}")
@@ -98,15 +94,6 @@ pub(super) fn without_secrets(long: &str, value: &OsStr) -> String {
         _ => pair.to_owned(),
     });
     format!("{address}?{}", query.collect::<Vec<_>>().join("&"))
-}
-
-/// `user:password@host/path` without the password, which may itself hold `@` and `/`.
-fn without_password(rest: &str) -> String {
-    let Some((user_info, host)) = rest.rsplit_once('@') else { return rest.to_owned() };
-    match user_info.split_once(':') {
-        Some((user, _)) => format!("{user}:{MASK}@{host}"),
-        None => rest.to_owned(),
-    }
 }
 
 const MASK: &str = "***";

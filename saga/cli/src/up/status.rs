@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use bootstrap::ServerUrl;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::net::{TcpStream, lookup_host};
@@ -83,7 +84,9 @@ async fn components(running: Option<&Running>, clients: &Clients) -> Vec<Compone
         .map(async |(name, address): (&str, &str)| component(name, address, check(address).await));
     let mut components = futures::future::join_all(services).await;
     if let Some(running) = ours {
-        let postgres = host_of(&running.database_url);
+        let postgres = ServerUrl::parse(&running.database_url)
+            .map(|url| url.host_and_port(POSTGRES_PORT))
+            .unwrap_or_default();
         for (name, address) in [("Kafka", running.kafka.as_str()), ("Postgres", &postgres)] {
             let health = if listens(address).await {
                 Health::Serving
@@ -94,14 +97,6 @@ async fn components(running: Option<&Running>, clients: &Clients) -> Vec<Compone
         }
     }
     components
-}
-
-/// `postgres://user@host:port/database` → `host:port`
-fn host_of(url: &str) -> String {
-    let server = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let server = server.split_once('/').map_or(server, |(server, _)| server);
-    let host = server.rsplit_once('@').map_or(server, |(_, host)| host);
-    if host.contains(':') { host.to_owned() } else { format!("{host}:{POSTGRES_PORT}") }
 }
 
 const POSTGRES_PORT: u16 = 5_432;
@@ -136,15 +131,4 @@ fn as_table(components: &[Component]) -> String {
         ]);
     }
     lines(&table)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_of;
-
-    #[test]
-    fn the_server_of_a_url_is_found() {
-        assert_eq!(host_of("postgres://me@db:5433/postgres"), "db:5433");
-        assert_eq!(host_of("postgres://db/a"), "db:5432");
-    }
 }

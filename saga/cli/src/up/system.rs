@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 
-use bootstrap::Common;
+use bootstrap::{Common, ServerUrl};
 use proto::order::{CatalogItem, ListCatalogRequest};
 use provision::{Kafka, Postgres, Progress, kafka, postgres};
 use tokio::task::{JoinError, JoinHandle};
@@ -140,7 +140,9 @@ impl System {
         }
         claim.change(|running| {
             running.kafka.clone_from(&common.kafka);
-            running.database_url = database::without_password(&database_url);
+            running.database_url = ServerUrl::parse(&database_url)
+                .map(|url| url.without_secrets())
+                .unwrap_or_default();
         });
         postgres::create_databases(&database_url, &database::NAMES).await?;
 
