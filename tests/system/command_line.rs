@@ -1,10 +1,21 @@
 //! The command `saga`, as a person types it.
 
-use std::{path::Path, process::Output};
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use system_tests::{built_binary, free_port_base};
-use tokio::process::Command;
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_shows_one_order_confirmed_and_one_compensated() {
@@ -75,20 +86,79 @@ async fn a_person_starts_the_system_orders_looks_and_measures() {
     saga.succeeds(&["down"]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_ends_with_its_kafka_or_its_reader_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let saga = Saga { folder: folder.path(), port_base: free_port_base() };
+    let state = folder.path().join(".saga/up.json");
+
+    let up = saga.starts(&["up"]);
+    until(|| state.exists()).await;
+    // Whoever starts it a second time waits until it is ready.
+    let joined = saga.json(&["up", "-o", "json"]).await;
+    assert_eq!(joined["ready"], true, "{joined}");
+    let pid = std::fs::read_to_string(folder.path().join(".saga/kafka/kafka.pid")).unwrap();
+    kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+    let ended = timeout(PATIENCE, up.wait_with_output()).await.unwrap().unwrap();
+    let told = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("error: Kafka ended by itself"), "{told}");
+    assert!(told.contains("stopping Postgres") && !state.exists(), "{told}");
+
+    // As in `saga up | head -1`.
+    let mut up = saga.starts(&["up"]);
+    drop(up.stdout.take());
+    let ended = timeout(PATIENCE, up.wait_with_output()).await.unwrap().unwrap();
+    let told = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(0), "{told}");
+    assert!(told.contains("stopping Postgres") && !state.exists(), "{told}");
+
+    // Ctrl-C while it is waited for takes it along, though it is in the background.
+    let up = saga.starts(&["up", "--detach"]);
+    until(|| state.exists()).await;
+    kill(Pid::from_raw(up.id().unwrap().cast_signed()), Signal::SIGINT).unwrap();
+    let ended = timeout(PATIENCE, up.wait_with_output()).await.unwrap().unwrap();
+    let told = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("stopped while starting") && !state.exists(), "{told}");
+}
+
+/// How long anything may take that should happen.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+async fn until(fact: impl Fn() -> bool) {
+    let came_true = async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, came_true).await.expect("the fact");
+}
+
 struct Saga<'a> {
     folder: &'a Path,
     port_base: u16,
 }
 
 impl Saga<'_> {
-    async fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(built_binary("saga"));
         command.args(arguments).current_dir(self.folder).env("RUST_BACKTRACE", "0");
         // The others find the system by its folder, and it by its ports when it is said to be gone.
         if matches!(arguments.first(), Some(&("up" | "demo" | "status"))) {
             command.args(["--port-base", &self.port_base.to_string()]);
         }
-        command.kill_on_drop(true).output().await.expect("the command")
+        command.kill_on_drop(true);
+        command
+    }
+
+    fn starts(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command")
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.expect("the command")
     }
 
     async fn succeeds(&self, arguments: &[&str]) -> Output {
