@@ -3,6 +3,8 @@
 mod scene;
 mod telling;
 
+use proto::order::OrderStatus;
+
 use crate::{
     args::Global,
     clients::Clients,
@@ -58,15 +60,22 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     told.and(stopped)
 }
 
+/// How the two orders must end.
+const EXPECTED: [OrderStatus; 2] = [OrderStatus::Confirmed, OrderStatus::Cancelled];
+
 async fn show(clients: &Clients, format: Format) -> Result<(), Failure> {
     match format {
         Format::Table => telling::tell(clients).await,
         Format::Json | Format::Jsonl => {
             let mut stories = Vec::new();
-            for scene in scene::both(clients).await? {
-                stories.push(scene.play(clients, |_| Ok(())).await?.story);
+            let mut as_expected = Ok(());
+            for (scene, expected) in scene::both(clients).await?.iter().zip(EXPECTED) {
+                let played = scene.play(clients, |_| Ok(())).await?;
+                as_expected = as_expected.and(telling::check(&played, expected));
+                stories.push(played.story);
             }
-            format.list(&stories, |_| String::new())
+            format.list(&stories, |_| String::new())?;
+            as_expected
         }
     }
 }

@@ -5,7 +5,10 @@ use proto::{
     saga::{GetSagaResponse, Saga, StepStatus},
 };
 
-use super::scene::{Numbers, Played, Scene, both, numbers};
+use super::{
+    EXPECTED,
+    scene::{Numbers, Played, Scene, both, numbers},
+};
 use crate::{
     clients::Clients,
     failure::Failure,
@@ -34,8 +37,9 @@ pub(super) async fn tell(clients: &Clients) -> Result<(), Failure> {
     print(&summary(&scenes, &confirmed, &cancelled))?;
     print(&as_table(&scenes, &[before, between, after]))?;
     print(&closing(&confirmed, &cancelled))?;
-    check(&confirmed, OrderStatus::Confirmed)?;
-    check(&cancelled, OrderStatus::Cancelled)
+    let [confirms, cancels] = EXPECTED;
+    check(&confirmed, confirms)?;
+    check(&cancelled, cancels)
 }
 
 fn opening() -> String {
@@ -140,7 +144,9 @@ fn closing(confirmed: &Played, cancelled: &Played) -> String {
     )
 }
 
-fn check(played: &Played, expected: OrderStatus) -> Result<(), Failure> {
+/// # Errors
+/// The order ended in another way.
+pub(super) fn check(played: &Played, expected: OrderStatus) -> Result<(), Failure> {
     if played.order.status() == expected {
         return Ok(());
     }
