@@ -108,7 +108,8 @@ async fn the_catalogue_keeps_the_latest_of_each_item() {
     world.list_item(&sku, 600, "EUR", 6).await;
 
     let latest = eventually(async || {
-        let items = client.list_catalog(ListCatalogRequest::default()).await.unwrap().into_inner().items;
+        let items =
+            client.list_catalog(ListCatalogRequest::default()).await.unwrap().into_inner().items;
         let item = items.into_iter().find(|item| item.sku == sku);
         match item.map(|item| item.price.unwrap().minor_units) {
             Some(600) => Some(()),

@@ -150,7 +150,8 @@ impl World {
         }
         let mut client = world.client().await;
         let all_listed = eventually(async || {
-            let listed = client.list_catalog(ListCatalogRequest::default()).await.unwrap().into_inner();
+            let listed =
+                client.list_catalog(ListCatalogRequest::default()).await.unwrap().into_inner();
             (listed.items.len() >= 4).then_some(())
         });
         all_listed.await.expect("the catalogue does not arrive");
