@@ -68,6 +68,7 @@ impl Outsider {
             step: "reserve-stock".to_owned(),
             direction: Direction::Invoke,
             attempt: 1,
+            is_start: false,
         };
         let (topic, kind) = (topic.to_owned(), kind.to_owned());
         let mut message = Message::command(NAME, key, topic, kind, vec![0xff; 64], saga);

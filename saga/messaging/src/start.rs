@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rdkafka::ClientConfig;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     Error, Handler, Participant, Subscriber, Writer, Writes,
@@ -17,6 +17,10 @@ use crate::{
     subscriber::Events,
     topics, writer,
 };
+
+/// What the broker gets to acknowledge the last records. Those that it does not are published again by
+/// the next start.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the brokers are, and how topics are made there.
 #[derive(Debug, Clone)]
@@ -141,9 +145,13 @@ impl Messaging {
         housekeeping::run(self).await
     }
 
-    /// Lets the broker acknowledge what is under way: the last thing a process does.
-    pub fn flush(&self, patience: Duration) {
-        self.relay.flush(patience);
+    /// Lets the broker acknowledge what is under way, for a while: the last thing a process does.
+    pub async fn flush(&self) {
+        let relay = self.relay.clone();
+        let flushed = tokio::task::spawn_blocking(move || relay.flush(FLUSH_PATIENCE)).await;
+        if let Err(error) = flushed {
+            warn!(%error, "flushing");
+        }
     }
 
     /// `inventory-service.commands.0`: the lane in the outbox and the member in the group.

@@ -13,8 +13,6 @@ mod desk;
 mod domain;
 mod store;
 
-use std::time::Duration;
-
 use anyhow::Context;
 use bootstrap::{Server, Tasks};
 use messaging::Messaging;
@@ -29,8 +27,6 @@ pub use config::Config;
 pub const SERVICE: &str = "inventory-service";
 
 const DATABASE_CONNECTIONS_MAX: u32 = 10;
-/// What the broker gets to acknowledge the last records.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the service until `shutdown`. Telemetry is the caller's.
 ///
@@ -65,6 +61,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         .run("api", server.serve(listen, shutdown))
         .until_stopped()
         .await;
-    tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE)).await?;
+    messaging.flush().await;
     result
 }

@@ -13,8 +13,6 @@ mod refused;
 mod store;
 mod writes;
 
-use std::time::Duration;
-
 use anyhow::Context;
 use bootstrap::{Server, Tasks};
 use messaging::Messaging;
@@ -36,9 +34,6 @@ pub use config::Config;
 const SERVICE: &str = "order-service";
 const TOPICS: [&str; 3] = [OrderPlaced::TOPIC, OrderCommand::TOPIC, ItemListed::TOPIC];
 const MAX_CONNECTIONS: u32 = 10;
-
-/// How long the broker may take to acknowledge what is under way at the end.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the service until `shutdown`.
 ///
@@ -76,6 +71,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         .run("api", server.serve(listen, shutdown))
         .until_stopped()
         .await;
-    tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE)).await?;
+    messaging.flush().await;
     result
 }

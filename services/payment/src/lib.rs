@@ -31,8 +31,6 @@ pub use gateway::{Gateway, TokenGateway};
 pub const SERVICE: &str = "payment-service";
 
 const DATABASE_CONNECTIONS_MAX: u32 = 10;
-/// What the broker gets to acknowledge the last records.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the service with the built-in gateway until `shutdown`. Telemetry is the caller's.
 ///
@@ -88,6 +86,6 @@ pub async fn run_with<G: Gateway>(
         .run("api", server.serve(listen, shutdown))
         .until_stopped()
         .await;
-    tokio::task::spawn_blocking(move || messaging.flush(FLUSH_PATIENCE)).await?;
+    messaging.flush().await;
     result
 }

@@ -117,6 +117,24 @@ async fn a_deadline_outlives_the_coordinator() {
 }
 
 #[tokio::test]
+async fn what_undoes_the_start_says_so() {
+    let config = config(&["--resend-after-ms", "600000"]).await;
+    let registry = Registry::default().current(brief::impatient(Duration::from_millis(100)));
+    let (coordinator, _) = Coordinator::start(registry, &config).await;
+    let mut participants = Participants::start(&config.common).await;
+    participants.publish_placed(&Uuid::now_v7().to_string()).await;
+    assert!(!participants.asked("authorize-payment").await.saga.is_start);
+
+    // Nobody has answered in time: all is undone, the start last.
+    let undo = participants.asked("authorize-payment").await;
+    participants.succeed(&undo).await;
+    let last = participants.asked("create-order").await;
+    assert_eq!(last.kind, "shop.order.v1.RejectOrder");
+    assert!(last.saga.is_start && !undo.saga.is_start);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
 async fn a_saga_that_cannot_be_read_does_not_keep_the_others_from_their_deadlines() {
     let config = config(&["--resend-after-ms", "600000"]).await;
     let registry = Registry::default().current(brief::impatient(Duration::from_secs(2)));
