@@ -27,6 +27,8 @@ const WAITING_MAX: usize = 4_096;
 const BATCH_LIMIT: usize = 500;
 /// Trouble is waited out this often, together some 2.5 s, before the waiting requests are told.
 const TRIES_MAX: u32 = 7;
+/// How long requests that still wait when the process is to stop may take.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
 /// How long to wait for a request before looking after what is published.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
@@ -69,6 +71,7 @@ pub enum NotWritten {
 }
 
 type Answer<W> = oneshot::Sender<Result<<W as Writer>::Response, NotWritten>>;
+type Receiver<W> = mpsc::Receiver<(<W as Writer>::Request, Answer<W>)>;
 
 /// Requests that wait, and in the same order who waits for them.
 struct Waiting<W: Writer> {
@@ -84,6 +87,15 @@ impl<W: Writer> Waiting<W> {
     fn push(&mut self, (request, answer): (W::Request, Answer<W>)) {
         self.requests.push(request);
         self.answers.push(answer);
+    }
+
+    /// With what has arrived meanwhile, up to the limit.
+    fn fill(&mut self, requests: &mut Receiver<W>) {
+        while self.len() < BATCH_LIMIT
+            && let Ok(next) = requests.try_recv()
+        {
+            self.push(next);
+        }
     }
 
     fn len(&self) -> usize {
@@ -138,7 +150,7 @@ impl<W: Writer> std::fmt::Debug for Writes<W> {
 
 /// The working end of [`Writes`].
 pub(crate) struct Requests<W: Writer> {
-    receiver: mpsc::Receiver<(W::Request, Answer<W>)>,
+    receiver: Receiver<W>,
     ready: watch::Sender<bool>,
 }
 
@@ -181,7 +193,7 @@ impl<W: Writer> Work<W> {
         let shutdown = self.messaging.shutdown.clone();
         let mut pace = Pace::new(Instant::now());
         loop {
-            let mut waiting = tokio::select! {
+            let mut waiting: Waiting<W> = tokio::select! {
                 received = timeout(IDLE_AFTER, requests.recv()) => match received {
                     Ok(Some(first)) => Waiting::of(first),
                     Ok(None) => break,
@@ -197,17 +209,26 @@ impl<W: Writer> Work<W> {
             if !gap.is_zero() {
                 tokio::time::sleep(gap).await;
             }
-            while waiting.len() < BATCH_LIMIT
-                && let Ok(next) = requests.try_recv()
-            {
-                waiting.push(next);
-            }
+            waiting.fill(&mut requests);
             pace.starts(Instant::now(), waiting.len());
             self.write(waiting).await;
+        }
+        // Who asked before the process was to stop gets an answer, unless Postgres is away.
+        requests.close();
+        if timeout(DRAIN_PATIENCE, self.drain(&mut requests)).await.is_err() {
+            warn!(lane = self.lane_name, "stopped before every request was written");
         }
         self.hold.settle().await;
         info!(lane = self.lane_name, "stopped");
         Ok(())
+    }
+
+    async fn drain(&mut self, requests: &mut Receiver<W>) {
+        while let Ok(first) = requests.try_recv() {
+            let mut waiting = Waiting::of(first);
+            waiting.fill(requests);
+            self.write(waiting).await;
+        }
     }
 
     async fn write(&mut self, waiting: Waiting<W>) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::{FutureExt, future::join_all};
 use messaging::writer::NotWritten;
 use sqlx::Connection;
 
@@ -146,6 +146,31 @@ async fn a_process_that_stops_says_so() {
     process.stop().await;
     assert_eq!(desk.write(list("stopping", 2)).await, Err(NotWritten::Stopping));
     assert_eq!(world.number("SELECT count(*) FROM effect").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_when_the_process_is_told_to_stop_is_answered() {
+    let world = World::new("drained").await;
+    let mut process = world.start("0").await;
+    let desk = process.writer(Desk);
+    let mut other = sqlx::PgConnection::connect(&world.database_url).await.unwrap();
+    let mut blocking = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE effect").execute(&mut *blocking).await.unwrap();
+    let writes = (0..50).map(|n| Box::pin(desk.write(list("drained", n))));
+    let mut writes: Vec<_> = writes.collect();
+    assert!(writes[0].as_mut().now_or_never().is_none());
+    world.until_held_up("drained.api.0").await;
+    // Behind the transaction under way.
+    for waiting in &mut writes[1..] {
+        assert!(waiting.as_mut().now_or_never().is_none());
+    }
+
+    process.shutdown.cancel();
+    blocking.rollback().await.unwrap();
+
+    let answers = join_all(writes).await;
+    assert!(answers.iter().all(|answer| *answer == Ok(true)), "{answers:?}");
+    process.stop().await;
 }
 
 fn list(key: &str, revision: i64) -> Request {
