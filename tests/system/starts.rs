@@ -12,7 +12,7 @@ async fn a_postgres_that_may_lose_what_it_acknowledged_is_refused() {
         let url = cluster.database(service.database()).await;
         let (code, said) = refusal(service, &[format!("--database-url={url}")]).await;
         assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("fsync and full_page_writes is off"), "{said}");
+        assert!(said.contains("fsync and full_page_writes off"), "{said}");
         assert!(said.contains("--allow-unsafe-postgres"), "{said}");
     }
 }

@@ -97,6 +97,7 @@ fn headers_are_cloud_events_in_binary_mode() {
         "step": "reserve-stock",
         "direction": "compensate",
         "attempt": 3,
+        "start": true,
         "outcome": {"refused": "nö"},
         "cause": envelope.causation_id,
         "deadline": "2026-09-21T14:13:20.000004Z",
