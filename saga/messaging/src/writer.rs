@@ -212,6 +212,7 @@ impl<W: Writer> Work<W> {
             waiting.fill(&mut requests);
             pace.starts(Instant::now(), waiting.len());
             self.write(waiting).await;
+            pace.ends(Instant::now());
         }
         // Who asked before the process was to stop gets an answer, unless Postgres is away.
         requests.close();

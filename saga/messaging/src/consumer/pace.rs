@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// For each record a second, so long between the starts of two transactions: the more comes, the
 /// larger the batches, while the price of a transaction stays the same.
 const GAP_PER_RATE: Duration = Duration::from_nanos(2_500);
+/// And not less than so many times what a transaction takes. Where the machine has too much to do they
+/// take longer, and fewer and larger ones relieve it.
+const GAP_PER_TRANSACTION: u32 = 2;
 const LONGEST_GAP: Duration = Duration::from_millis(40);
 /// Slower than so many records a second, nothing waits.
 const IDLE_RATE: f64 = 150.0;
@@ -28,8 +31,10 @@ pub(crate) enum Fetching {
 pub(crate) struct Pace {
     last_start: Instant,
     window_start: Instant,
-    /// Records since `window_start`.
+    /// Since `window_start`: records, transactions, and what these took together.
     record_count: usize,
+    transaction_count: u32,
+    at_work: Duration,
     gap: Duration,
     fetching: Fetching,
     /// Windows in a row that ask for the other way of fetching.
@@ -42,6 +47,8 @@ impl Pace {
             last_start: now,
             window_start: now,
             record_count: 0,
+            transaction_count: 0,
+            at_work: Duration::ZERO,
             gap: Duration::ZERO,
             fetching: Fetching::AtOnce,
             other_windows: 0,
@@ -64,6 +71,12 @@ impl Pace {
         self.look(now);
     }
 
+    /// The transaction that started last is over.
+    pub(crate) fn ends(&mut self, now: Instant) {
+        self.transaction_count += 1;
+        self.at_work += now.duration_since(self.last_start);
+    }
+
     /// Time has passed.
     pub(crate) fn look(&mut self, now: Instant) {
         let window = now.duration_since(self.window_start);
@@ -74,11 +87,15 @@ impl Pace {
         let is_fresh = window < WINDOW * 2;
         let rate = if is_fresh { self.record_count as f64 / window.as_secs_f64() } else { 0.0 };
         self.gap = if rate >= IDLE_RATE {
-            GAP_PER_RATE.mul_f64(rate).min(LONGEST_GAP)
+            let transaction = self.at_work / self.transaction_count.max(1);
+            let gap = GAP_PER_RATE.mul_f64(rate).max(transaction * GAP_PER_TRANSACTION);
+            gap.min(LONGEST_GAP)
         } else {
             Duration::ZERO
         };
         self.record_count = 0;
+        self.transaction_count = 0;
+        self.at_work = Duration::ZERO;
         self.window_start = now;
 
         let other = match self.fetching {

@@ -83,7 +83,9 @@ impl<H: Handler> Loop<'_, H> {
             std::thread::sleep(pace.gap(Instant::now()));
             let batch = self.drain(first, &mut subscription)?;
             pace.starts(Instant::now(), batch.len());
-            match self.runtime.block_on(self.batches.handle(&batch, &mut subscription))? {
+            let fate = self.runtime.block_on(self.batches.handle(&batch, &mut subscription))?;
+            pace.ends(Instant::now());
+            match fate {
                 Fate::Handled => subscription.handled(&batch)?,
                 Fate::Stopped => break,
             }

@@ -33,6 +33,19 @@ fn the_more_comes_the_longer_the_gap() {
 }
 
 #[test]
+fn long_transactions_come_at_longer_gaps() {
+    let mut now = Instant::now();
+    let mut pace = Pace::new(now);
+    while pace.gap(now).is_zero() {
+        now += MILLI * 12;
+        pace.starts(now, 24);
+        pace.ends(now + MILLI * 8);
+    }
+    // The rate alone would ask for 5.
+    assert_eq!(pace.gap(now), MILLI * 16);
+}
+
+#[test]
 fn no_gap_is_longer_than_the_longest() {
     let (pace, now) = after(1_000, MILLI * 10);
     assert_eq!(pace.gap(now), LONGEST_GAP);
