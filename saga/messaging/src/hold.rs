@@ -9,14 +9,12 @@ use tracing::warn;
 use crate::{
     Error, Messaging, Options, Tx, Verdict,
     error::{chain, panic_text, within},
-    lane::Lane,
+    lane::{Lane, STATEMENT_PATIENCE},
 };
 
 /// How long a transaction may take. A connection can hang without a word, when a machine is gone or a
 /// row is locked by somebody who forgot it; the group must hear of us before it gives us up.
 const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
-/// The same for what is short.
-const STATEMENT_PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Hold {
     messaging: Messaging,
@@ -50,7 +48,11 @@ impl Hold {
     ) -> Result<T, Error> {
         self.claim_again().await?;
         let Some(lane) = &mut self.lane else { return Err(self.fenced()) };
-        let result = within(TRANSACTION_PATIENCE, in_transaction(lane, work)).await;
+        // To publish what was lost takes as long as there is much of it: that has its own limits.
+        let result = match lane.look_after_published().await {
+            Ok(()) => within(TRANSACTION_PATIENCE, in_transaction(lane, work)).await,
+            Err(failure) => Err(failure),
+        };
         // What has no transaction, or cannot end it, is of no use any more.
         if let Err(failure) = &result
             && (failure.spoils_connection()
@@ -65,7 +67,7 @@ impl Hold {
     pub(crate) async fn idle(&mut self) -> Result<(), Error> {
         let had_it = self.lane.is_some();
         let result = match &mut self.lane {
-            Some(lane) => within(STATEMENT_PATIENCE, lane.idle()).await,
+            Some(lane) => lane.idle().await,
             None => self.claim_again().await,
         };
         let Err(failure) = result else { return Ok(()) };
@@ -91,7 +93,7 @@ impl Hold {
     /// Before the process stops: marks what the broker acknowledges within a short while.
     pub(crate) async fn settle(&mut self) {
         let Some(lane) = &mut self.lane else { return };
-        if let Err(failure) = within(STATEMENT_PATIENCE, lane.settle()).await {
+        if let Err(failure) = lane.settle().await {
             warn!(lane = self.lane_name, error = chain(&failure), "the next start publishes again");
         }
     }

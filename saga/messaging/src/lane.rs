@@ -20,7 +20,7 @@ use crate::{
 /// Rows read at once when publishing what an earlier owner left.
 const CATCH_UP_ROWS: i64 = 250;
 /// A server that takes longer to answer is away.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const STATEMENT_PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look whether the earlier owner has let go, or Postgres is back.
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 /// What the broker did not take is published again after this pause, and after twice the pause each
@@ -135,10 +135,11 @@ impl Lane {
         // What is lost is forgotten only once all of it is published again.
         let mut published = VecDeque::new();
         let mut from = self.published_seq;
-        let connection = &mut self.connection;
-        while let Some((last_seq, rows)) =
-            outbox::read_after(connection, &self.name, &self.source, from, CATCH_UP_ROWS).await?
-        {
+        loop {
+            let Lane { connection, name, source, .. } = self;
+            // Each wait for itself: all of them together take as long as there is much to publish.
+            let read = outbox::read_after(connection, name, source, from, CATCH_UP_ROWS);
+            let Some((last_seq, rows)) = within(STATEMENT_PATIENCE, read).await? else { break };
             info!(lane = self.name, rows = rows.len(), "publishing what was left");
             let acknowledgement = self.relay.publish(&rows);
             let is_lost = acknowledgement.is_lost();
@@ -154,8 +155,6 @@ impl Lane {
 
     /// Begins a transaction. It ends with [`Lane::commit`] or [`Lane::roll_back`].
     pub(crate) async fn begin(&mut self) -> Result<Tx<'_>, Error> {
-        self.note_acknowledgements();
-        self.republish_what_is_lost().await?;
         query("BEGIN").execute(&mut self.connection).await?;
         Ok(Tx::new(&mut self.connection, &self.source))
     }
@@ -189,11 +188,11 @@ impl Lane {
 
     /// When nothing else happens: marks what is published, publishes again what was lost.
     pub(crate) async fn idle(&mut self) -> Result<(), Error> {
-        self.note_acknowledgements();
-        self.republish_what_is_lost().await?;
+        self.look_after_published().await?;
         if self.published_seq > self.marked_seq {
             let owner = self.ownership();
-            outbox::mark(&mut self.connection, &self.name, owner).await?;
+            let mark = outbox::mark(&mut self.connection, &self.name, owner);
+            within(STATEMENT_PATIENCE, mark).await?;
             self.marked_seq = owner.published_seq;
         }
         Ok(())
@@ -215,8 +214,10 @@ impl Lane {
         Ownership { epoch: self.epoch, published_seq: self.published_seq }
     }
 
-    /// Once nothing is under way any more, so that it does not pile up.
-    async fn republish_what_is_lost(&mut self) -> Result<(), Error> {
+    /// Notes what has arrived, and publishes again what is lost: once nothing is under way any more, so
+    /// that it does not pile up.
+    pub(crate) async fn look_after_published(&mut self) -> Result<(), Error> {
+        self.note_acknowledgements();
         let all_settled = || self.unacknowledged.iter().all(|(_, batch)| batch.is_settled());
         let pause = self.republish_pause;
         if self.has_lost() && all_settled() && self.caught_up_at.elapsed() >= pause {
@@ -255,7 +256,7 @@ async fn connect(database_url: &str, lane: &str) -> Result<PgConnection, Error> 
         // The lock of an owner whose machine is gone is free after some 15 s.
         .options([("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "5")])
         .options([("tcp_keepalives_count", "2")]);
-    within(CONNECT_PATIENCE, async { Ok(PgConnection::connect_with(&options).await?) }).await
+    within(STATEMENT_PATIENCE, async { Ok(PgConnection::connect_with(&options).await?) }).await
 }
 
 /// Held by the connection: it is let go when the connection ends, however that comes about.
