@@ -67,8 +67,8 @@ pub(crate) struct Start {
     #[arg(long, env = "SAGA_OTLP_ENDPOINT", value_name = "URL", hide_env = true)]
     otlp_endpoint: Option<String>,
 
-    /// Partitions that every topic has
-    #[arg(long, env = "SAGA_PARTITIONS", default_value_t = 4, value_name = "COUNT",
+    /// Partitions that every topic has: on one machine as few as the coordinator has lanes
+    #[arg(long, env = "SAGA_PARTITIONS", default_value_t = 2, value_name = "COUNT",
           value_parser = clap::value_parser!(i32).range(1..=1024), hide_env = true)]
     partitions: i32,
 
