@@ -102,7 +102,7 @@ impl Messaging {
     /// Answers the commands of one participant until the process stops.
     pub async fn participant<P: Participant>(&self, participant: P) -> Result<(), Error> {
         let topic = <P::Command as saga_contract::CommandSet>::TOPIC;
-        let membership = self.membership("commands", vec![topic.to_owned()]);
+        let membership = self.membership("commands", self.service(), vec![topic.to_owned()]);
         let handler = Commands::new(participant, self.options.inbox_horizon);
         self.checked("commands", consumer::run(self.clone(), membership, handler).await)
     }
@@ -110,9 +110,11 @@ impl Messaging {
     /// Hears the events of others until the process stops.
     pub async fn subscriber<S: Subscriber>(&self, name: &str, subscriber: S) -> Result<(), Error> {
         let topics = S::TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
-        let membership = self.membership(name, topics);
         // Without the instance: another one may have handled the message before.
-        let consumer = format!("{}.{name}", self.options.service);
+        let consumer = format!("{}.{name}", self.service());
+        // A group of its own: in the service's, whoever comes holds up the commands until all have
+        // joined again.
+        let membership = self.membership(name, &consumer, topics);
         let handler = Events::new(subscriber, consumer, self.options.inbox_horizon);
         self.checked(name, consumer::run(self.clone(), membership, handler).await)
     }
@@ -124,7 +126,7 @@ impl Messaging {
         topics: Vec<String>,
         handler: H,
     ) -> Result<(), Error> {
-        let membership = self.membership(name, topics);
+        let membership = self.membership(name, self.service(), topics);
         self.checked(name, consumer::run(self.clone(), membership, handler).await)
     }
 
@@ -159,10 +161,10 @@ impl Messaging {
         format!("{}.{name}.{}", self.options.service, self.options.instance)
     }
 
-    fn membership(&self, name: &str, topics: Vec<String>) -> Membership {
+    fn membership(&self, name: &str, group: &str, topics: Vec<String>) -> Membership {
         Membership {
             name: self.lane_name(name),
-            group: format!("{}{}", self.options.kafka.namespace, self.options.service),
+            group: format!("{}{group}", self.options.kafka.namespace),
             topics,
         }
     }

@@ -94,6 +94,24 @@ async fn what_was_received_and_not_committed_comes_again() {
     process.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hears_events_does_not_hold_up_commands_by_joining() {
+    let world = World::new("own-group").await;
+    let (post, saga, sku) = (world.post(), Saga::new(), Uuid::now_v7().to_string());
+    let mut process = world.start("0").await;
+    process.subscriber("catalog", Catalog);
+    post.send(&plain(TOPIC, &sku, &listed(&sku, 1))).await;
+    heard(&world, &sku, &["heard 1"]).await;
+    process.participant(Inventory);
+    post.send(&saga.reserve(1, "apple")).await;
+    post.replies(&saga, 1).await;
+
+    // Members of one group hold each other up: whoever joins gets nothing until all have joined again.
+    assert_eq!(members(&world, "own-group").await, ["own-group.commands.0"]);
+    assert_eq!(members(&world, "own-group.catalog").await, ["own-group.catalog.0"]);
+    process.stop().await;
+}
+
 async fn heard(world: &World, sku: &str, wanted: &[&str]) {
     let saga = Saga { id: Uuid::nil(), order_id: sku.to_owned() };
     let mut seen = Vec::new();
@@ -105,24 +123,37 @@ async fn heard(world: &World, sku: &str, wanted: &[&str]) {
     assert_eq!(seen, wanted);
 }
 
-/// As if nothing that was handled had been committed to the group.
+/// As if nothing that was handled had been committed to the groups.
 async fn rewind(world: &World) {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &world.kafka.brokers)
-        .set("group.id", format!("{}{}", world.kafka.namespace, world.service))
-        .create()
-        .unwrap();
-    let mut offsets = TopicPartitionList::new();
-    for topic in ["inventory.commands.v1", TOPIC] {
+    for (group, topic) in [("", "inventory.commands.v1"), (".catalog", TOPIC)] {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &world.kafka.brokers)
+            .set("group.id", format!("{}{}{group}", world.kafka.namespace, world.service))
+            .create()
+            .unwrap();
+        let topic = format!("{}{topic}", world.kafka.namespace);
+        let mut offsets = TopicPartitionList::new();
         for partition in 0..4 {
-            let topic = format!("{}{topic}", world.kafka.namespace);
             offsets.add_partition_offset(&topic, partition, Offset::Offset(0)).unwrap();
         }
+        // Only a group without members lets itself be rewound: the last one's session has to end.
+        let rewound = eventually(async || {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            consumer.commit(&offsets, CommitMode::Sync).ok()
+        });
+        assert!(rewound.await.is_some());
     }
-    // Only a group without members lets itself be rewound: the last one's session has to end.
-    let rewound = eventually(async || {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        consumer.commit(&offsets, CommitMode::Sync).ok()
+}
+
+/// The members of a group, once it has some and does not change.
+async fn members(world: &World, group: &str) -> Vec<String> {
+    let group = format!("{}{group}", world.kafka.namespace);
+    let client: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &world.kafka.brokers).create().unwrap();
+    let stable = eventually(async || {
+        let groups = client.fetch_group_list(Some(&group), Duration::from_secs(10)).ok()?;
+        let group = groups.groups().iter().find(|group| group.state() == "Stable")?;
+        Some(group.members().iter().map(|member| member.client_id().to_owned()).collect())
     });
-    assert!(rewound.await.is_some());
+    stable.await.unwrap()
 }
