@@ -15,6 +15,11 @@ use crate::{Error, Verdict, start::Messaging};
 
 /// How long a poll waits for the first record; also how soon a stop is noticed.
 const POLL_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a batch waits for what has arrived at the broker since the last one: 5 ms until the client
+/// library asks again, 5 until a gathering broker answers, and a little more.
+const FETCH_PATIENCE: Duration = Duration::from_millis(12);
+/// What comes in one answer of the broker, partition by partition, is not further apart.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(1);
 /// Records in one transaction. A batch and what follows from it take some 10 KiB for each of them, and
 /// beyond some hundreds records hardly get cheaper.
 const BATCH_LIMIT: usize = 600;
@@ -102,10 +107,19 @@ impl<H: Handler> Loop<'_, H> {
     fn drain(&self, first: Record, subscription: &mut Subscription) -> Result<Vec<Record>, Error> {
         let mut byte_count = first.payload.len();
         let mut batch = vec![first];
-        while batch.len() < BATCH_LIMIT && byte_count < BATCH_BYTES_MAX {
-            let Some(next) = subscription.poll(Duration::ZERO)? else { break };
-            byte_count += next.payload.len();
-            batch.push(next);
+        // While records are gathered, what waits here came right after the last batch: the broker was
+        // not asked again since. Taking it asks for all that has arrived, and that is waited for.
+        let at_the_broker = match subscription.fetching() {
+            Fetching::AtOnce => None,
+            Fetching::Gathered => Some(FETCH_PATIENCE),
+        };
+        for mut patience in [Duration::ZERO].into_iter().chain(at_the_broker) {
+            while batch.len() < BATCH_LIMIT && byte_count < BATCH_BYTES_MAX {
+                let Some(next) = subscription.poll(patience)? else { break };
+                byte_count += next.payload.len();
+                batch.push(next);
+                patience = patience.min(ANSWER_PATIENCE);
+            }
         }
         Ok(batch)
     }

@@ -42,10 +42,13 @@ impl Subscription {
         membership: &Membership,
         fetching: Fetching,
     ) -> Result<Self, Error> {
-        let (fetch_bytes, fetch_wait_ms) = match fetching {
+        // While so many records of a partition wait here, no more of it are fetched. Requests are what
+        // costs, not records: a lane with gaps between its transactions asks twice for each of them,
+        // when the last batch is taken and when the next one is.
+        let (fetch_bytes, fetch_wait_ms, enough_records) = match fetching {
             // Not longer: a fetch that began before all partitions were known holds them up.
-            Fetching::AtOnce => ("1", "100"),
-            Fetching::Gathered => ("65536", "5"),
+            Fetching::AtOnce => ("1", "100", "16"),
+            Fetching::Gathered => ("8192", "5", "1"),
         };
         let consumer: BaseConsumer<Rebalances> = kafka
             .client(&membership.name)
@@ -67,9 +70,7 @@ impl Subscription {
             .set("fetch.min.bytes", fetch_bytes)
             .set("fetch.wait.max.ms", fetch_wait_ms)
             .set("queued.max.messages.kbytes", "2048")
-            // While a transaction runs and so many records of a partition wait, no more are fetched:
-            // the next fetch brings all that came. Requests are what costs, not records.
-            .set("queued.min.messages", "16")
+            .set("queued.min.messages", enough_records)
             .set("fetch.queue.backoff.ms", "5")
             // Of a partition. A larger record comes all the same, alone.
             .set("fetch.message.max.bytes", "262144")
