@@ -202,11 +202,13 @@ async fn sagas_reserve_release_and_commit_stock_over_kafka() {
     assert_eq!(reservation.lines.len(), 1);
 
     // What cannot be is no silence: somebody is told to look. Others go on.
+    let other = Uuid::now_v7();
     asker.invoke(commit_step(two), 1, &commit(two)).await;
-    asker.invoke(step(Uuid::now_v7()), 1, &reserve(two, "SKU-1", 1)).await;
+    asker.invoke(step(other), 1, &reserve(other, "SKU-1", 1)).await;
     let parked = asker.answer(commit_step(two), Direction::Invoke).await;
     let Outcome::Parked(reason) = parked else { panic!("{parked:?}") };
     assert!(reason.contains("no stock is set aside for order"), "{reason}");
+    assert_eq!(asker.answer(step(other), Direction::Invoke).await, Outcome::Succeeded);
 
     let books = client.summarize_stock(SummarizeStockRequest {}).await.unwrap().into_inner();
     assert_eq!(books.available + books.reserved + books.committed, books.stocked);
