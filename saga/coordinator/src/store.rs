@@ -6,8 +6,7 @@ use std::collections::HashSet;
 use messaging::{Error, Stopwatch, Tx};
 use saga_core::{Cause, Entry, Instance};
 use sqlx::{
-    FromRow, PgPool, Postgres, Row as _, postgres::PgArguments, query, query::Query, query_as,
-    query_scalar,
+    FromRow, PgPool, Postgres, postgres::PgArguments, query::QueryAs, query_as, query_scalar,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -170,6 +169,8 @@ async fn now(tx: &mut Tx<'_>) -> Result<OffsetDateTime, Error> {
     Ok(query_scalar("SELECT now()").fetch_one(&mut **tx).await?)
 }
 
+type Statement<'q, O> = QueryAs<'q, Postgres, O, PgArguments>;
+
 /// The columns of sagas that are written, one array each.
 #[derive(Default)]
 struct Written<'a> {
@@ -185,6 +186,10 @@ struct Written<'a> {
     clocks: Vec<String>,
     wake_ats: Vec<OffsetDateTime>,
     ended: Vec<bool>,
+    loaded: Vec<i64>,
+    definitions: Vec<&'a str>,
+    versions: Vec<&'a str>,
+    keys: Vec<&'a str>,
 }
 
 impl<'a> Written<'a> {
@@ -207,6 +212,10 @@ impl<'a> Written<'a> {
             written.clocks.push(json(&row.clock)?);
             written.wake_ats.push(row.wake_at);
             written.ended.push(instance.has_ended());
+            written.loaded.push(row.loaded_revision.cast_signed());
+            written.definitions.push(&instance.version.saga);
+            written.versions.push(&instance.version.hash);
+            written.keys.push(&row.key);
         }
         Ok(written)
     }
@@ -220,16 +229,15 @@ macro_rules! written {
          unnest($5::text[]) AS waits_for, unnest($6::text[]) AS cause_step, \
          unnest($7::text[]) AS cause, unnest($8::text[]) AS stuck_step, \
          unnest($9::text[]) AS stuck_reason, unnest($10::text[]) AS clock, \
-         unnest($11::timestamptz[]) AS wake_at, unnest($12::bool[]) AS ended"
+         unnest($11::timestamptz[]) AS wake_at, unnest($12::bool[]) AS ended, \
+         unnest($13::bigint[]) AS loaded, unnest($14::text[]) AS definition, \
+         unnest($15::text[]) AS version, unnest($16::text[]) AS key"
     };
 }
 
 impl Written<'_> {
-    /// As $1 to $12 of a statement.
-    fn bind<'q>(
-        &'q self,
-        query: Query<'q, Postgres, PgArguments>,
-    ) -> Query<'q, Postgres, PgArguments> {
+    /// As $1 to $16 of a statement.
+    fn bind<'q, O>(&'q self, query: Statement<'q, O>) -> Statement<'q, O> {
         query
             .bind(&self.ids)
             .bind(&self.revisions)
@@ -243,54 +251,11 @@ impl Written<'_> {
             .bind(&self.clocks)
             .bind(&self.wake_ats)
             .bind(&self.ended)
+            .bind(&self.loaded)
+            .bind(&self.definitions)
+            .bind(&self.versions)
+            .bind(&self.keys)
     }
-}
-
-/// Inserts sagas that begin; returns the ids of those that the same event did not begin before.
-pub(crate) async fn insert(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<HashSet<Uuid>, Error> {
-    let written = Written::of(rows)?;
-    let definitions: Vec<&str> =
-        rows.iter().map(|row| row.instance.version.saga.as_str()).collect();
-    let versions: Vec<&str> = rows.iter().map(|row| row.instance.version.hash.as_str()).collect();
-    let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
-    let insert = query(concat!(
-        "INSERT INTO saga (id, revision, instance, status, waits_for, cause_step, cause,
-            stuck_step, stuck_reason, clock, wake_at, ended_at, definition, version, key)
-         SELECT id, revision, instance, status, waits_for, cause_step, cause,
-            stuck_step, stuck_reason, clock, wake_at, CASE WHEN ended THEN now() END,
-            definition, version, key
-         FROM (SELECT ",
-        written!(),
-        ", unnest($13::text[]) AS definition, unnest($14::text[]) AS version,
-            unnest($15::text[]) AS key) AS row
-         ON CONFLICT ON CONSTRAINT saga_once DO NOTHING
-         RETURNING id",
-    ));
-    let insert = written.bind(insert).bind(&definitions).bind(&versions).bind(&keys);
-    let inserted = insert.fetch_all(&mut **tx).await?;
-    Ok(inserted.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-}
-
-/// Writes sagas over the revision they were loaded at.
-pub(crate) async fn update(tx: &mut Tx<'_>, rows: &[&Row]) -> Result<(), Error> {
-    let written = Written::of(rows)?;
-    let loaded: Vec<i64> = rows.iter().map(|row| row.loaded_revision.cast_signed()).collect();
-    let update = query(concat!(
-        "UPDATE saga
-         SET revision = row.revision, instance = row.instance, status = row.status,
-             waits_for = row.waits_for, cause_step = row.cause_step, cause = row.cause,
-             stuck_step = row.stuck_step, stuck_reason = row.stuck_reason,
-             clock = row.clock, wake_at = row.wake_at,
-             -- To be looked at, or asked again, is not to move.
-             moved_at = CASE WHEN row.revision > row.loaded THEN now() ELSE saga.moved_at END,
-             ended_at = CASE WHEN row.ended THEN now() END
-         FROM (SELECT ",
-        written!(),
-        ", unnest($13::bigint[]) AS loaded) AS row
-         WHERE saga.id = row.id AND saga.revision = row.loaded",
-    ));
-    let updated = written.bind(update).bind(&loaded).execute(&mut **tx).await?;
-    if updated.rows_affected() == rows.len() as u64 { Ok(()) } else { Err(Error::Conflict) }
 }
 
 /// A line of a saga's journal.
@@ -302,37 +267,130 @@ pub(crate) struct Line {
     pub(crate) stopwatch: Option<Stopwatch>,
 }
 
-/// Appends to the journal.
-pub(crate) async fn journal(tx: &mut Tx<'_>, lines: &[Line]) -> Result<(), Error> {
-    let saga_ids: Vec<Uuid> = lines.iter().map(|line| line.saga_id).collect();
-    let revisions: Vec<i64> = lines.iter().map(|line| line.entry.revision.cast_signed()).collect();
-    let columns: Vec<Columns<'_>> = lines.iter().map(|line| Columns::of(&line.entry)).collect();
-    let stopwatches: Vec<Option<String>> =
-        lines.iter().map(|line| line.stopwatch.map(|stopwatch| stopwatch.to_string())).collect();
-    query(
-        "INSERT INTO saga_journal (saga_id, revision, happened, step, direction, attempt,
-            outcome, payload, verb, actor, reason, sent, stopwatch)
-         SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
-            unnest($5::text[]), unnest($6::int[]), unnest($7::text[]), unnest($8::bytea[]),
-            unnest($9::text[]), unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
-            unnest($13::text[])",
-    )
-    .bind(&saga_ids)
-    .bind(&revisions)
-    .bind(columns.iter().map(|line| line.happened).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.step).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.direction).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.attempt).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.outcome).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.payload).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.verb).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.actor).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.reason).collect::<Vec<_>>())
-    .bind(columns.iter().map(|line| line.sent.as_str()).collect::<Vec<_>>())
-    .bind(&stopwatches)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+/// The columns of the journal, one array each.
+#[derive(Default)]
+struct Lines<'a> {
+    saga_ids: Vec<Uuid>,
+    revisions: Vec<i64>,
+    happened: Vec<&'static str>,
+    steps: Vec<Option<&'a str>>,
+    directions: Vec<Option<&'static str>>,
+    attempts: Vec<Option<i32>>,
+    outcomes: Vec<Option<&'static str>>,
+    payloads: Vec<Option<&'a [u8]>>,
+    verbs: Vec<Option<&'static str>>,
+    actors: Vec<Option<&'a str>>,
+    reasons: Vec<Option<&'a str>>,
+    sent: Vec<String>,
+    stopwatches: Vec<Option<String>>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(journal: &'a [Line]) -> Self {
+        let mut lines = Lines::default();
+        for Line { saga_id, entry, stopwatch } in journal {
+            let columns = Columns::of(entry);
+            lines.saga_ids.push(*saga_id);
+            lines.revisions.push(entry.revision.cast_signed());
+            lines.happened.push(columns.happened);
+            lines.steps.push(columns.step);
+            lines.directions.push(columns.direction);
+            lines.attempts.push(columns.attempt);
+            lines.outcomes.push(columns.outcome);
+            lines.payloads.push(columns.payload);
+            lines.verbs.push(columns.verb);
+            lines.actors.push(columns.actor);
+            lines.reasons.push(columns.reason);
+            lines.sent.push(columns.sent);
+            lines.stopwatches.push(stopwatch.map(|stopwatch| stopwatch.to_string()));
+        }
+        lines
+    }
+}
+
+/// What [`Lines::bind`] binds, in a select list.
+macro_rules! lines {
+    () => {
+        "unnest($17::uuid[]) AS saga_id, unnest($18::bigint[]) AS revision, \
+         unnest($19::text[]) AS happened, unnest($20::text[]) AS step, \
+         unnest($21::text[]) AS direction, unnest($22::int[]) AS attempt, \
+         unnest($23::text[]) AS outcome, unnest($24::bytea[]) AS payload, \
+         unnest($25::text[]) AS verb, unnest($26::text[]) AS actor, \
+         unnest($27::text[]) AS reason, unnest($28::text[]) AS sent, \
+         unnest($29::text[]) AS stopwatch"
+    };
+}
+
+impl Lines<'_> {
+    /// As $17 to $29 of a statement.
+    fn bind<'q, O>(&'q self, query: Statement<'q, O>) -> Statement<'q, O> {
+        query
+            .bind(&self.saga_ids)
+            .bind(&self.revisions)
+            .bind(&self.happened)
+            .bind(&self.steps)
+            .bind(&self.directions)
+            .bind(&self.attempts)
+            .bind(&self.outcomes)
+            .bind(&self.payloads)
+            .bind(&self.verbs)
+            .bind(&self.actors)
+            .bind(&self.reasons)
+            .bind(&self.sent)
+            .bind(&self.stopwatches)
+    }
+}
+
+/// Writes sagas that begin, sagas over the revision they were loaded at, and lines of their journals,
+/// in one statement. A saga that the same event began before is left as it is, and so is its journal;
+/// returns the ids of the others that begin.
+pub(crate) async fn save(
+    tx: &mut Tx<'_>,
+    rows: &[&Row],
+    journal: &[Line],
+) -> Result<HashSet<Uuid>, Error> {
+    let (written, lines) = (Written::of(rows)?, Lines::of(journal));
+    let save = query_as(concat!(
+        "WITH begun AS (
+            INSERT INTO saga (id, revision, instance, status, waits_for, cause_step, cause,
+                stuck_step, stuck_reason, clock, wake_at, ended_at, definition, version, key)
+            SELECT id, revision, instance, status, waits_for, cause_step, cause,
+                stuck_step, stuck_reason, clock, wake_at, CASE WHEN ended THEN now() END,
+                definition, version, key
+            FROM (SELECT ",
+        written!(),
+        ") AS row WHERE loaded = 0
+            ON CONFLICT ON CONSTRAINT saga_once DO NOTHING
+            RETURNING id
+        ), moved AS (
+            UPDATE saga
+            SET revision = row.revision, instance = row.instance, status = row.status,
+                waits_for = row.waits_for, cause_step = row.cause_step, cause = row.cause,
+                stuck_step = row.stuck_step, stuck_reason = row.stuck_reason,
+                clock = row.clock, wake_at = row.wake_at,
+                -- To be looked at, or asked again, is not to move.
+                moved_at = CASE WHEN row.revision > loaded THEN now() ELSE saga.moved_at END,
+                ended_at = CASE WHEN ended THEN now() END
+            FROM (SELECT ",
+        written!(),
+        ") AS row WHERE loaded > 0 AND saga.id = row.id AND saga.revision = loaded
+            RETURNING saga.id
+        ), noted AS (
+            INSERT INTO saga_journal (saga_id, revision, happened, step, direction, attempt,
+                outcome, payload, verb, actor, reason, sent, stopwatch)
+            SELECT * FROM (SELECT ",
+        lines!(),
+        ") AS line WHERE revision > 1 OR saga_id IN (SELECT id FROM begun)
+        )
+        SELECT id, true FROM begun UNION ALL SELECT id, false FROM moved",
+    ));
+    let saved: Vec<(Uuid, bool)> = lines.bind(written.bind(save)).fetch_all(&mut **tx).await?;
+    let (begun, moved): (Vec<_>, Vec<_>) = saved.into_iter().partition(|(_, has_begun)| *has_begun);
+    let to_move = rows.iter().filter(|row| row.loaded_revision > 0).count();
+    if moved.len() < to_move {
+        return Err(Error::Conflict);
+    }
+    Ok(begun.into_iter().map(|(id, _)| id).collect())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, Error> {

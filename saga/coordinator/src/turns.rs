@@ -204,27 +204,20 @@ impl<'a> Turns<'a> {
     /// Saves all that has moved, and sends what follows. Fails with a conflict when somebody else
     /// moved one of the sagas. Returns what moved.
     pub(crate) async fn save(mut self, tx: &mut Tx<'_>) -> Result<Vec<Moved>, Error> {
-        let begun: Vec<&Row> = self.begun.iter().filter_map(|id| self.rows.get(id)).collect();
-        if !begun.is_empty() {
-            let inserted = store::insert(tx, &begun).await?;
-            if inserted.len() < begun.len() {
+        let rows: Vec<&Row> =
+            self.begun.iter().chain(&self.moved).filter_map(|id| self.rows.get(id)).collect();
+        if !rows.is_empty() {
+            let begun = store::save(tx, &rows, &self.journal).await?;
+            if begun.len() < self.begun.len() {
                 // Begun before, by the same event: then nothing of it is said again.
                 metrics::counter!("saga_starts_repeated_total")
-                    .increment((begun.len() - inserted.len()) as u64);
+                    .increment((self.begun.len() - begun.len()) as u64);
                 let again: HashSet<Uuid> =
-                    self.begun.iter().filter(|id| !inserted.contains(id)).copied().collect();
-                self.journal.retain(|line| !again.contains(&line.saga_id));
+                    self.begun.iter().filter(|id| !begun.contains(id)).copied().collect();
                 self.outgoing.retain(|(id, _)| !again.contains(id));
                 self.notable.retain(|(id, _)| !again.contains(id));
                 self.rows.retain(|id, _| !again.contains(id));
             }
-        }
-        let moved: Vec<&Row> = self.moved.iter().filter_map(|id| self.rows.get(id)).collect();
-        if !moved.is_empty() {
-            store::update(tx, &moved).await?;
-        }
-        if !self.journal.is_empty() {
-            store::journal(tx, &self.journal).await?;
         }
         for (_, message) in self.outgoing {
             tx.send(message)?;

@@ -1,4 +1,5 @@
-//! Items and reservations in the database, many in one statement.
+//! Items and reservations in the database: a batch is written by one statement, whose arrays are
+//! unnested in select lists, where they stream.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -63,76 +64,48 @@ async fn lock_items(
 
 /// Writes what has changed since it was loaded.
 pub(crate) async fn save(connection: &mut PgConnection, stock: &Stock) -> sqlx::Result<()> {
-    update_items(connection, &stock.items).await?;
+    let items: Vec<_> = stock.items.iter().filter(|(_, item)| item.now != item.stored).collect();
     let (new, known): (Vec<_>, Vec<_>) = stock
         .reservations
         .iter()
         .filter(|(_, reservation)| reservation.stored != Some(reservation.now))
         .partition(|(_, reservation)| reservation.stored.is_none());
-    insert_reservations(connection, &new).await?;
-    update_reservations(connection, &known).await
-}
-
-async fn update_items(
-    connection: &mut PgConnection,
-    items: &BTreeMap<String, Item>,
-) -> sqlx::Result<()> {
-    let changed: Vec<_> = items.iter().filter(|(_, item)| item.now != item.stored).collect();
-    if changed.is_empty() {
+    if items.is_empty() && new.is_empty() && known.is_empty() {
         return Ok(());
     }
-    let column = |pieces: fn(&Pieces) -> i64| -> Vec<i64> {
-        changed.iter().map(|(_, item)| pieces(&item.now)).collect()
+    let pieces = |column: fn(&Pieces) -> i64| -> Vec<i64> {
+        items.iter().map(|(_, item)| column(&item.now)).collect()
+    };
+    let orders = |of: &[(&Uuid, &Reservation)]| -> Vec<Uuid> {
+        of.iter().map(|(order_id, _)| **order_id).collect()
+    };
+    let statuses = |of: &[(&Uuid, &Reservation)]| -> Vec<&str> {
+        of.iter().map(|(_, reservation)| reservation.now.label()).collect()
     };
     query(
-        "UPDATE item
-         SET available = row.available, reserved = row.reserved, committed = row.committed
-         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-            AS row (sku, available, reserved, committed)
-         WHERE item.sku = row.sku",
+        "WITH item_now AS (
+            UPDATE item
+            SET available = row.available, reserved = row.reserved, committed = row.committed
+            FROM (SELECT unnest($1::text[]) AS sku, unnest($2::bigint[]) AS available,
+                unnest($3::bigint[]) AS reserved, unnest($4::bigint[]) AS committed) AS row
+            WHERE item.sku = row.sku
+        ), reserved AS (
+            INSERT INTO reservation (order_id, status, lines)
+            SELECT unnest($5::uuid[]), unnest($6::text[]), unnest($7::jsonb[])
+        )
+        UPDATE reservation SET status = row.status, moved_at = now()
+        FROM (SELECT unnest($8::uuid[]) AS order_id, unnest($9::text[]) AS status) AS row
+        WHERE reservation.order_id = row.order_id",
     )
-    .bind(changed.iter().map(|(sku, _)| sku.as_str()).collect::<Vec<_>>())
-    .bind(column(|pieces| pieces.available))
-    .bind(column(|pieces| pieces.reserved))
-    .bind(column(|pieces| pieces.committed))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_reservations(
-    connection: &mut PgConnection,
-    new: &[(&Uuid, &Reservation)],
-) -> sqlx::Result<()> {
-    if new.is_empty() {
-        return Ok(());
-    }
-    query(
-        "INSERT INTO reservation (order_id, status, lines)
-         SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::jsonb[])",
-    )
-    .bind(new.iter().map(|(order_id, _)| **order_id).collect::<Vec<_>>())
-    .bind(new.iter().map(|(_, reservation)| reservation.now.label()).collect::<Vec<_>>())
+    .bind(items.iter().map(|(sku, _)| sku.as_str()).collect::<Vec<_>>())
+    .bind(pieces(|pieces| pieces.available))
+    .bind(pieces(|pieces| pieces.reserved))
+    .bind(pieces(|pieces| pieces.committed))
+    .bind(orders(&new))
+    .bind(statuses(&new))
     .bind(new.iter().map(|(_, reservation)| Json(&reservation.lines)).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn update_reservations(
-    connection: &mut PgConnection,
-    known: &[(&Uuid, &Reservation)],
-) -> sqlx::Result<()> {
-    if known.is_empty() {
-        return Ok(());
-    }
-    query(
-        "UPDATE reservation SET status = row.status, moved_at = now()
-         FROM (SELECT unnest($1::uuid[]) AS order_id, unnest($2::text[]) AS status) AS row
-         WHERE reservation.order_id = row.order_id",
-    )
-    .bind(known.iter().map(|(order_id, _)| **order_id).collect::<Vec<_>>())
-    .bind(known.iter().map(|(_, reservation)| reservation.now.label()).collect::<Vec<_>>())
+    .bind(orders(&known))
+    .bind(statuses(&known))
     .execute(connection)
     .await?;
     Ok(())

@@ -42,67 +42,53 @@ pub(crate) async fn load(connection: &mut PgConnection, orders: &[Uuid]) -> sqlx
 pub(crate) async fn save(connection: &mut PgConnection, payments: &Payments) -> sqlx::Result<()> {
     let of = |row: Row| payments.0.values().filter(|payment| payment.row == row).collect();
     let (new, changed): (Vec<&Payment>, Vec<&Payment>) = (of(Row::New), of(Row::Changed));
-    insert(connection, &new).await?;
-    update(connection, &changed).await
-}
-
-async fn insert(connection: &mut PgConnection, new: &[&Payment]) -> sqlx::Result<()> {
-    if new.is_empty() {
+    if new.is_empty() && changed.is_empty() {
         return Ok(());
     }
     query(
-        "INSERT INTO payment (order_id, amount_minor, currency, method,
-            status, authorization_number, reason, next_try_at)
-         SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]),
-            unnest($5::text[]), unnest($6::text[]), unnest($7::text[]),
-            now() + unnest($8::bigint[]) * interval '1 ms'",
-    )
-    .bind(column(new, |payment| payment.charge.order_id))
-    .bind(column(new, |payment| payment.charge.amount_minor))
-    .bind(column(new, |payment| payment.charge.currency.as_str()))
-    .bind(column(new, |payment| payment.charge.method.as_str()))
-    .bind(column(new, |payment| payment.status.label()))
-    .bind(column(new, |payment| payment.number.as_str()))
-    .bind(column(new, |payment| payment.reason.as_str()))
-    .bind(column(new, |payment| payment.next_call.pause_ms()))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn update(connection: &mut PgConnection, changed: &[&Payment]) -> sqlx::Result<()> {
-    if changed.is_empty() {
-        return Ok(());
-    }
-    query(
-        "UPDATE payment
-         SET amount_minor = row.amount_minor, currency = row.currency, method = row.method,
-             authorization_number = row.authorization_number, reason = row.reason,
-             try_count = row.try_count,
-             next_try_at = CASE WHEN row.keeps_call THEN payment.next_try_at
+        "WITH asked AS (
+            INSERT INTO payment (order_id, amount_minor, currency, method,
+                status, authorization_number, reason, next_try_at)
+            SELECT unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::text[]),
+                unnest($4::text[]), unnest($5::text[]), unnest($6::text[]), unnest($7::text[]),
+                now() + unnest($8::bigint[]) * interval '1 ms'
+        )
+        UPDATE payment
+        SET amount_minor = row.amount_minor, currency = row.currency, method = row.method,
+            authorization_number = row.authorization_number, reason = row.reason,
+            try_count = row.try_count,
+            next_try_at = CASE WHEN row.keeps_call THEN payment.next_try_at
                 ELSE now() + row.pause_ms * interval '1 ms' END,
-             moved_at = CASE WHEN payment.status = row.status THEN payment.moved_at
+            moved_at = CASE WHEN payment.status = row.status THEN payment.moved_at
                 ELSE now() END,
-             status = row.status
-         FROM (
-            SELECT unnest($1::uuid[]) AS order_id, unnest($2::bigint[]) AS amount_minor,
-                unnest($3::text[]) AS currency, unnest($4::text[]) AS method,
-                unnest($5::text[]) AS status, unnest($6::text[]) AS authorization_number,
-                unnest($7::text[]) AS reason, unnest($8::int[]) AS try_count,
-                unnest($9::bigint[]) AS pause_ms, unnest($10::bool[]) AS keeps_call
-         ) AS row
-         WHERE payment.order_id = row.order_id",
+            status = row.status
+        FROM (
+            SELECT unnest($9::uuid[]) AS order_id, unnest($10::bigint[]) AS amount_minor,
+                unnest($11::text[]) AS currency, unnest($12::text[]) AS method,
+                unnest($13::text[]) AS status, unnest($14::text[]) AS authorization_number,
+                unnest($15::text[]) AS reason, unnest($16::bigint[]) AS pause_ms,
+                unnest($17::int[]) AS try_count, unnest($18::bool[]) AS keeps_call
+        ) AS row
+        WHERE payment.order_id = row.order_id",
     )
-    .bind(column(changed, |payment| payment.charge.order_id))
-    .bind(column(changed, |payment| payment.charge.amount_minor))
-    .bind(column(changed, |payment| payment.charge.currency.as_str()))
-    .bind(column(changed, |payment| payment.charge.method.as_str()))
-    .bind(column(changed, |payment| payment.status.label()))
-    .bind(column(changed, |payment| payment.number.as_str()))
-    .bind(column(changed, |payment| payment.reason.as_str()))
-    .bind(column(changed, |payment| payment.charge.try_number.cast_signed()))
-    .bind(column(changed, |payment| payment.next_call.pause_ms()))
-    .bind(column(changed, |payment| payment.next_call == NextCall::AsStored))
+    .bind(column(&new, |payment| payment.charge.order_id))
+    .bind(column(&new, |payment| payment.charge.amount_minor))
+    .bind(column(&new, |payment| payment.charge.currency.as_str()))
+    .bind(column(&new, |payment| payment.charge.method.as_str()))
+    .bind(column(&new, |payment| payment.status.label()))
+    .bind(column(&new, |payment| payment.number.as_str()))
+    .bind(column(&new, |payment| payment.reason.as_str()))
+    .bind(column(&new, |payment| payment.next_call.pause_ms()))
+    .bind(column(&changed, |payment| payment.charge.order_id))
+    .bind(column(&changed, |payment| payment.charge.amount_minor))
+    .bind(column(&changed, |payment| payment.charge.currency.as_str()))
+    .bind(column(&changed, |payment| payment.charge.method.as_str()))
+    .bind(column(&changed, |payment| payment.status.label()))
+    .bind(column(&changed, |payment| payment.number.as_str()))
+    .bind(column(&changed, |payment| payment.reason.as_str()))
+    .bind(column(&changed, |payment| payment.next_call.pause_ms()))
+    .bind(column(&changed, |payment| payment.charge.try_number.cast_signed()))
+    .bind(column(&changed, |payment| payment.next_call == NextCall::AsStored))
     .execute(connection)
     .await?;
     Ok(())

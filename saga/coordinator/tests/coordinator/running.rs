@@ -12,7 +12,7 @@ use proto::{
     saga::{ListSagasRequest, RetryStepRequest, SagaStatus, WatchSagasRequest},
 };
 use saga_coordinator::sagas;
-use sqlx::{PgPool, query};
+use sqlx::{PgPool, query, query_scalar};
 use tokio::time::sleep;
 use tonic::Code;
 use uuid::Uuid;
@@ -48,6 +48,11 @@ async fn a_saga_runs_to_its_end_once_however_often_its_event_comes() {
     let sagas = client.list_sagas(ListSagasRequest::default()).await.unwrap().into_inner().sagas;
     let keys: Vec<&str> = sagas.iter().map(|saga| saga.key.as_str()).collect();
     assert_eq!(keys, [next.as_str(), order.as_str()]);
+    let db = PgPool::connect(&config.database_url).await.unwrap();
+    let noted = query_scalar("SELECT DISTINCT saga_id FROM saga_journal ORDER BY saga_id");
+    let noted: Vec<Uuid> = noted.fetch_all(&db).await.unwrap();
+    let ids: Vec<String> = sagas.iter().rev().map(|saga| saga.saga_id.clone()).collect();
+    assert_eq!(noted.iter().map(Uuid::to_string).collect::<Vec<_>>(), ids);
 
     let heard = participants.take_heard();
     for key in [&order, &next] {
