@@ -43,10 +43,10 @@ pub(super) async fn tell(clients: &Clients) -> Result<(), Failure> {
 }
 
 fn opening() -> String {
-    let drawing = "                  ┌─ reserve-stock ─────┐
-   create-order ──┤                     ├── approve-order ── capture-payment ── commit-stock
-                  └─ authorize-payment ─┘
-   ╰──────── can be undone ─────────────╯   ╰─ decides ─╯    ╰──────── must be done ───────╯";
+    let drawing = "                  ┌─ reserve-stock ─────┐                   ┌─ capture-payment
+   create-order ──┤                     ├── approve-order ──┤
+                  └─ authorize-payment ─┘                   └─ commit-stock
+   ╰──────── can be undone ─────────────╯   ╰─ decides ─╯   ╰─ must be done ─╯";
     format!(
         "\n{}\n   An order, its stock and its payment belong to three services with a database each.\n   \
          A saga takes the order through them, over Kafka; when a step is refused, it goes back.\n\n{}",
