@@ -34,7 +34,8 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(8..=36_500))]
     pub keep_ended_days: u16,
 
-    /// Start although a saga is under way whose version is not registered. It waits, stuck.
+    /// Start although a saga is under way whose version is not registered. It waits for a build that
+    /// knows it, and is stuck when none has come within ten minutes.
     #[arg(long, env = "SAGA_ALLOW_UNREGISTERED")]
     pub allow_unregistered: bool,
 

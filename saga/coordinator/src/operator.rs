@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     movements::Moved,
-    store,
+    store::{self, Known},
     turns::{Rules, Source, Turns},
 };
 
@@ -72,7 +72,7 @@ impl Operator {
     }
 
     async fn wake(&mut self, tx: &mut Tx<'_>, limit: i64) -> Result<Done, Error> {
-        let (now, due) = store::lock_due(tx, limit).await?;
+        let (now, due) = store::lock_due(tx, &Known::of(&self.rules.registry), limit).await?;
         let ids: Vec<Uuid> = due.iter().map(|row| row.id).collect();
         let mut turns = Turns::of(&self.rules, now, due);
         for id in &ids {
@@ -82,8 +82,9 @@ impl Operator {
         Ok(Done::Woken(ids.len()))
     }
 
-    async fn postpone(tx: &mut Tx<'_>) -> Result<Done, Error> {
-        if let Some(id) = store::postpone_first_due(tx).await? {
+    async fn postpone(&self, tx: &mut Tx<'_>) -> Result<Done, Error> {
+        let known = Known::of(&self.rules.registry);
+        if let Some(id) = store::postpone_first_due(tx, &known).await? {
             error!(saga.id = %id, "cannot be looked at, see the warnings before: a person has to");
         }
         Ok(Done::Woken(0))
@@ -133,7 +134,7 @@ impl Writer for Operator {
         for request in requests {
             done.push(match request {
                 Ask::Wake { limit } => self.wake(tx, *limit).await?,
-                Ask::Postpone => Operator::postpone(tx).await?,
+                Ask::Postpone => self.postpone(tx).await?,
                 Ask::Intervene(wanted) => self.intervene(tx, wanted).await?,
             });
         }

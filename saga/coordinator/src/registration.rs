@@ -38,13 +38,14 @@ pub(crate) async fn register(
         }
         if !allow_unregistered {
             bail!(
-                "{count} sagas of {version} are under way, and this build does not know that \
+                "sagas of {version} are under way ({count}), and this build does not know that \
                  version: nobody could go on with them. Register the former definition with \
                  `Registry::former`, or let the build that knows it finish them, or start with \
-                 --allow-unregistered: then they wait, stuck, for a build that knows them"
+                 --allow-unregistered: then they wait for a build that knows them, and are stuck \
+                 when none has come within ten minutes"
             );
         }
-        warn!(%version, count, "under way and not registered: they wait, stuck");
+        warn!(%version, count, "under way and not registered: left to a build that knows them");
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Sagas, their journal and their clocks in the database. One statement for a whole batch: arrays
 //! are unnested in the select list, where they stream; in a FROM they would be stored first.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use messaging::{Error, Stopwatch, Tx};
-use saga_core::{Cause, Entry, Instance};
+use saga_core::{Cause, Entry, Instance, Registry, Saga, Version};
 use sqlx::{
     FromRow, PgPool, Postgres, postgres::PgArguments, query::QueryAs, query_as, query_scalar,
 };
@@ -15,6 +15,8 @@ use crate::{clock::Clock, journal::Columns, json_text::Json};
 
 /// What is stored about one saga, in bytes of JSON: what it remembers should be ids, not documents.
 const INSTANCE_LIMIT: usize = 64 * 1024;
+/// Sagas of versions that this build does not know are left for so long to a build that does.
+const UNKNOWN_PATIENCE: Duration = Duration::from_mins(10);
 
 /// A saga as it is stored.
 #[derive(Debug, Clone)]
@@ -117,18 +119,50 @@ pub(crate) async fn load(
     Ok((now, rows.into_iter().filter_map(row).collect()))
 }
 
+/// What this build knows, one array for each column.
+#[derive(Debug, Default)]
+pub(crate) struct Known<'a> {
+    definitions: Vec<&'a str>,
+    versions: Vec<&'a str>,
+}
+
+impl<'a> Known<'a> {
+    pub(crate) fn of(registry: &'a Registry) -> Self {
+        let mut known = Known::default();
+        for Version { saga, hash } in registry.sagas().map(Saga::version) {
+            known.definitions.push(saga);
+            known.versions.push(hash);
+        }
+        known
+    }
+}
+
+/// Open sagas whose time to be looked at has come; $1 to $3 say which versions this build knows, and
+/// for how many seconds another build may take care of the others.
+macro_rules! due {
+    () => {
+        "ended_at IS NULL AND wake_at <= now() \
+         AND ((definition, version) IN (SELECT unnest($1::text[]), unnest($2::text[])) \
+            OR wake_at <= now() - make_interval(secs => $3))"
+    };
+}
+
 /// Open sagas whose time to be looked at has come, locked. Those that somebody else is moving right
 /// now are left out: they come next time.
 pub(crate) async fn lock_due(
     tx: &mut Tx<'_>,
+    known: &Known<'_>,
     limit: i64,
 ) -> Result<(OffsetDateTime, Vec<Row>), Error> {
     let now = now(tx).await?;
-    let rows: Vec<Stored> = query_as(
-        "SELECT id, key, instance, clock, wake_at, started_at, revision FROM saga
-         WHERE ended_at IS NULL AND wake_at <= now()
-         ORDER BY wake_at LIMIT $1 FOR UPDATE SKIP LOCKED",
-    )
+    let rows: Vec<Stored> = query_as(concat!(
+        "SELECT id, key, instance, clock, wake_at, started_at, revision FROM saga WHERE ",
+        due!(),
+        " ORDER BY wake_at LIMIT $4 FOR UPDATE SKIP LOCKED",
+    ))
+    .bind(&known.definitions)
+    .bind(&known.versions)
+    .bind(UNKNOWN_PATIENCE.as_secs_f64())
     .bind(limit)
     .fetch_all(&mut **tx)
     .await?;
@@ -136,15 +170,19 @@ pub(crate) async fn lock_due(
 }
 
 /// Looks at the first open saga that is due a minute later; without reading what it says.
-pub(crate) async fn postpone_first_due(tx: &mut Tx<'_>) -> Result<Option<Uuid>, Error> {
-    let postponed = query_scalar(
+pub(crate) async fn postpone_first_due(
+    tx: &mut Tx<'_>,
+    known: &Known<'_>,
+) -> Result<Option<Uuid>, Error> {
+    let postponed = query_scalar(concat!(
         "UPDATE saga SET wake_at = now() + interval '1 minute'
-         WHERE id = (
-            SELECT id FROM saga WHERE ended_at IS NULL AND wake_at <= now()
-            ORDER BY wake_at LIMIT 1 FOR UPDATE SKIP LOCKED
-         )
-         RETURNING id",
-    );
+         WHERE id = (SELECT id FROM saga WHERE ",
+        due!(),
+        " ORDER BY wake_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+    ))
+    .bind(&known.definitions)
+    .bind(&known.versions)
+    .bind(UNKNOWN_PATIENCE.as_secs_f64());
     Ok(postponed.fetch_optional(&mut **tx).await?)
 }
 

@@ -118,6 +118,14 @@ impl<'a> Turns<'a> {
     pub(crate) fn wake(&mut self, id: Uuid) {
         let now = self.now;
         self.touch(id);
+        let Some(row) = self.rows.get(&id) else { return };
+        if self.rules.registry.saga(&row.instance.version).is_none() {
+            // No build that knows it came in time: now a person sees it.
+            let parked = Happened::Parked { reason: "its version is not registered".to_owned() };
+            if let Err(unmoved) = self.hear(id, parked, Source::default()) {
+                debug!(saga.id = %id, %unmoved, "not parked");
+            }
+        }
         let Some(row) = self.rows.get_mut(&id) else { return };
         for deadline in row.clock.take_due(now) {
             let timed_out = Happened::TimedOut(deadline);
