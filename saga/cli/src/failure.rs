@@ -22,13 +22,13 @@ pub(crate) struct Failure {
 
 /// A check that was asked for did not hold; the other codes are those of
 /// `bootstrap::problem::exit_code`.
-pub(crate) const CHECK_FAILED: u8 = 7;
+const CHECK_FAILED: u8 = 7;
 /// A fault that the codes of gRPC have no better word for.
 const FAULT: u8 = 1;
 const USAGE: u8 = 2;
 const DONE: u8 = 0;
-/// It can never be right, names what is not there, or is refused in the state things are in.
-const ANSWERED_NO: [u8; 3] = [USAGE, 3, 4];
+/// It can never be right, names what is not there, is refused in the state things are in, or is stuck.
+const ANSWERED_NO: [u8; 4] = [USAGE, 3, 4, CHECK_FAILED];
 /// Begins every failure that is told.
 const ERROR: &str = "error:";
 
@@ -99,7 +99,7 @@ impl Failure {
         Some(Self { exit_code, ..Self::new(what) })
     }
 
-    /// Whether the service answered, and said no to this request: others may fare better.
+    /// Whether this request was answered with a no, or came to nothing: others may fare better.
     pub(crate) fn is_of_the_request(&self) -> bool {
         ANSWERED_NO.contains(&self.exit_code)
     }

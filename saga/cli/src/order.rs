@@ -7,7 +7,7 @@ mod submit;
 use proto::order::{CancelOrderRequest, GetOrderRequest, Order, OrderStatus, WatchOrderRequest};
 
 use crate::{
-    clients::{Clients, Orders},
+    clients::{Clients, Orders, Sagas},
     failure::Failure,
     output::{Format, Tone, lines, paint, table},
     sagas, units,
@@ -76,7 +76,9 @@ pub(crate) async fn run(
             format.one(&answer.order.unwrap_or_default(), as_text)
         }
         Command::Watch(WatchArgs { id }) => {
-            let decided = watch_unless_stuck(id, clients, format).await?;
+            let tell = |order: &Order| format.event(order, as_line);
+            let decided =
+                watch_unless_stuck(&clients.orders()?, &clients.sagas()?, id, tell).await?;
             check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
         }
     }
@@ -107,15 +109,15 @@ pub(crate) async fn watch(
 
 /// As [`watch`]; the order itself does not tell that its saga is stuck.
 async fn watch_unless_stuck(
+    orders: &Orders,
+    sagas: &Sagas,
     order_id: String,
-    clients: &Clients,
-    format: Format,
+    tell: impl FnMut(&Order) -> Result<(), Failure>,
 ) -> Result<Order, Failure> {
-    let (orders, sagas) = (clients.orders()?, clients.sagas()?);
     let followed = order_id.clone();
     tokio::select! {
-        decided = watch(&orders, order_id, |order| format.event(order, as_line)) => decided,
-        failure = sagas::until_stuck(&sagas, &followed) => Err(failure),
+        decided = watch(orders, order_id, tell) => decided,
+        failure = sagas::until_stuck(sagas, &followed) => Err(failure),
     }
 }
 

@@ -9,9 +9,9 @@ use futures::StreamExt;
 use proto::order::{Order, OrderLine, OrderStatus, PlaceOrderRequest};
 use uuid::Uuid;
 
-use super::{as_line, as_text, check_confirmed, file, get, watch, watch_unless_stuck};
+use super::{as_line, as_text, check_confirmed, file, get, watch_unless_stuck};
 use crate::{
-    clients::{Clients, Orders},
+    clients::{Clients, Orders, Sagas},
     failure::Failure,
     output::{Format, print, talk},
     sagas, story, units,
@@ -73,7 +73,8 @@ pub(super) async fn run(args: Args, clients: &Clients, format: Format) -> Result
     let (total, mut requests) = requests(args)?;
     let orders = clients.orders()?;
     if total > 1 {
-        return many(requests, total, follow, &orders, format).await;
+        let following = if follow { Some(clients.sagas()?) } else { None };
+        return many(requests, total, following.as_ref(), &orders, format).await;
     }
     let order = place(&orders, requests.next().unwrap_or_default()).await?;
     if follow {
@@ -107,25 +108,29 @@ async fn follow_one(
             print(&story::sentence(&story, &units::now()))?;
             get(orders, order_id).await?
         }
-        Format::Json | Format::Jsonl => watch_unless_stuck(order_id, clients, format).await?,
+        Format::Json | Format::Jsonl => {
+            let tell = |order: &Order| format.event(order, as_line);
+            watch_unless_stuck(orders, &clients.sagas()?, order_id, tell).await?
+        }
     };
     check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
 }
 
 /// A bounded number at a time; what became of each is told as it becomes known.
 ///
-/// An order that is refused keeps nobody else from ordering; a service that does not answer does.
+/// An order that is refused, or stuck, keeps nobody else from ordering; a service that does not answer
+/// does.
 async fn many(
     requests: impl Iterator<Item = PlaceOrderRequest>,
     total: usize,
-    follow: bool,
+    following: Option<&Sagas>,
     orders: &Orders,
     format: Format,
 ) -> Result<(), Failure> {
     let goes_on = AtomicBool::new(true);
     let mut outcomes = futures::stream::iter(requests)
         .take_while(|_| std::future::ready(goes_on.load(Ordering::Relaxed)))
-        .map(|request| submit(request, follow, orders))
+        .map(|request| submit(request, following, orders))
         .buffered(AT_A_TIME);
     let mut tally = Tally::default();
     let mut numbers = 1_usize..;
@@ -151,15 +156,15 @@ struct Outcome {
     failure: Option<Failure>,
 }
 
-async fn submit(request: PlaceOrderRequest, follow: bool, orders: &Orders) -> Outcome {
+async fn submit(request: PlaceOrderRequest, following: Option<&Sagas>, orders: &Orders) -> Outcome {
     let order = match place(orders, request).await {
         Ok(order) => order,
         Err(failure) => return Outcome { order: None, failure: Some(failure) },
     };
-    if !follow {
+    let Some(sagas) = following else {
         return Outcome { order: Some(order), failure: None };
-    }
-    match watch(orders, order.order_id.clone(), |_| Ok(())).await {
+    };
+    match watch_unless_stuck(orders, sagas, order.order_id.clone(), |_| Ok(())).await {
         Ok(decided) => Outcome { order: Some(decided), failure: None },
         Err(failure) => Outcome { order: Some(order), failure: Some(failure) },
     }
@@ -171,6 +176,8 @@ struct Tally {
     taken: usize,
     cancelled: u32,
     not_taken: usize,
+    /// Taken, and then stuck, or lost from sight.
+    not_followed: usize,
     /// The first that is not only about its own order, else the first.
     worst: Option<Failure>,
 }
@@ -180,6 +187,7 @@ impl Tally {
         let is_cancelled = |order: &Order| order.status() == OrderStatus::Cancelled;
         self.taken += usize::from(order.is_some());
         self.not_taken += usize::from(order.is_none());
+        self.not_followed += usize::from(order.is_some() && failure.is_some());
         self.cancelled += u32::from(order.as_ref().is_some_and(is_cancelled));
         if let Some(failure) = failure
             && self
@@ -192,9 +200,13 @@ impl Tally {
     }
 
     fn verdict(self, total: usize) -> Result<(), Failure> {
-        let Self { taken, cancelled, not_taken, worst } = self;
+        let Self { taken, cancelled, not_taken, not_followed, worst } = self;
         let mut text = format!("{} orders taken", units::count(taken as u64));
-        for (number, what) in [(not_taken, "not taken"), (total - taken - not_taken, "not sent")] {
+        for (number, what) in [
+            (not_followed, "of them not followed to their end"),
+            (not_taken, "not taken"),
+            (total - taken - not_taken, "not sent"),
+        ] {
             if number > 0 {
                 text.push_str(&format!(", {} {what}", units::count(number as u64)));
             }

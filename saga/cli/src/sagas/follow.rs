@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::{
     clients::Sagas,
-    failure::{CHECK_FAILED, Failure},
+    failure::Failure,
     output::talk,
     story::{self, Moment},
     units,
@@ -58,9 +58,15 @@ pub(crate) async fn follow(
 
 /// Ends only when the saga is stuck; whoever watches the order sees anything else.
 pub(crate) async fn until_stuck(sagas: &Sagas, id: &str) -> Failure {
-    match follow(sagas, id, |_| Ok(())).await {
-        Err(failure) if failure.exit_code() == CHECK_FAILED => failure,
-        Ok(_) | Err(_) => std::future::pending().await,
+    loop {
+        tokio::time::sleep(SLOW_PAUSE).await;
+        let request = GetSagaRequest { id: id.to_owned() };
+        let asked = sagas.try_ask(request, async |mut api, request| api.get_saga(request).await);
+        if let Ok(GetSagaResponse { saga: Some(saga), .. }) = asked.await
+            && let Err(stuck) = check_moves(&saga)
+        {
+            return stuck;
+        }
     }
 }
 

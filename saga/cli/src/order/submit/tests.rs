@@ -73,6 +73,9 @@ fn the_worst_of_many_decides_the_exit_code() {
     assert_eq!(code_of(vec![taken()]), 0);
     assert_eq!(code_of(vec![taken(), failed(wrong), taken()]), 2);
     assert_eq!(code_of(vec![failed(wrong), failed(away), failed(wrong)]), 5);
+    let stuck = || Outcome { failure: Some(Failure::check("stuck")), ..taken() };
+    assert_eq!(code_of(vec![taken(), stuck()]), 7);
+    assert_eq!(code_of(vec![stuck(), failed(away)]), 5);
 }
 
 #[test]
