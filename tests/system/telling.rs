@@ -45,13 +45,14 @@ async fn it_is_one_trace_through_all_services(collector: &Collector, order_id: &
     assert!(matches!(first.as_slice(), [span] if span.service == "order-service"), "{first:?}");
 }
 
-/// Spans come when each process sends them. The saga asks five times, and each span has a parent.
+/// Spans come when each process sends them. The saga asks five times, or more often where it has to
+/// wait, and each span has a parent.
 fn is_whole(trace: &[Span]) -> bool {
     let answers = trace.iter().filter(|span| span.name == "process saga.replies.v1");
     let ids: BTreeSet<&[u8]> = trace.iter().map(|span| span.id.as_slice()).collect();
     let has_known_parent =
         |span: &Span| span.parent_id.is_empty() || ids.contains(span.parent_id.as_slice());
-    answers.count() == 5 && trace.iter().all(has_known_parent)
+    answers.count() >= 5 && trace.iter().all(has_known_parent)
 }
 
 async fn it_is_counted_by_all_services(shop: &Shop) {
@@ -112,6 +113,7 @@ async fn the_coordinator_logs_its_saga(shop: &Shop, saga_id: &str) {
         let said: Vec<String> = lines
             .filter(|line| line["saga.id"] == saga_id)
             .filter_map(|line| line["message"].as_str().map(str::to_owned))
+            .filter(|said| !said.contains("sent again"))
             .collect();
         if said == ["began", "ended"] {
             return;

@@ -28,6 +28,8 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
     let log_path = data_dir.join(LOG);
     let _ = fs::rename(&log_path, data_dir.join(LAST_LOG));
     let log = File::create(&log_path).map_err(cannot)?;
+    // Before there is anything that Ctrl-C must not leave behind.
+    let stop = bootstrap::stop_signal();
     let again: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut child = Command::new(std::env::current_exe().map_err(cannot)?)
         .args(again)
@@ -40,7 +42,6 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
         .spawn()
         .map_err(cannot)?;
 
-    let stop = bootstrap::stop_signal();
     let pid = i32::try_from(child.id()).unwrap_or_default();
     let mut listener = Listener::default();
     loop {

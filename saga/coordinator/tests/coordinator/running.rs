@@ -26,7 +26,7 @@ use crate::{
 #[tokio::test]
 async fn a_saga_runs_to_its_end_once_however_often_its_event_comes() {
     // With one partition, what is published later is heard later.
-    let config = config(&["--partitions", "1"]).await;
+    let config = config(&["--partitions", "1", "--resend-after-ms", "600000"]).await;
     let (coordinator, mut client) = Coordinator::start(sagas::registry(), &config).await;
     let mut participants = Participants::start(&config.common).await;
     participants.agree();
