@@ -35,7 +35,7 @@ pub struct Config {
     pub keep_ended_days: u16,
 
     /// Start although a saga is under way whose version is not registered. It waits for a build that
-    /// knows it, and is stuck when none has come within ten minutes.
+    /// knows it.
     #[arg(long, env = "SAGA_ALLOW_UNREGISTERED")]
     pub allow_unregistered: bool,
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use messaging::{Envelope, Error, Handler, Record, Tx, dead_letter, message};
+use messaging::{Envelope, Error, Handler, Record, SagaContext, Tx, dead_letter, message};
 use saga_core::{Attempt, Direction, Happened, Outcome, Saga, Unmoved};
 use tracing::debug;
 use uuid::Uuid;
@@ -50,7 +50,10 @@ impl Handler for Intake {
     ) -> Result<(), Error> {
         let Some(id) = saga_of(record) else { return Ok(()) };
         let mut turns = Turns::load(tx, &self.rules, &[id]).await?;
-        let parked = Happened::Parked { reason: format!("an answer was set aside: {reason}") };
+        let envelope = record.envelope.as_ref().ok();
+        let attempt = envelope.and_then(|envelope| envelope.saga.as_ref()).map(attempt_of);
+        let reason = format!("an answer was set aside: {reason}");
+        let parked = Happened::Parked { attempt, reason };
         if let Err(unmoved) = turns.hear(id, parked, Source::default()) {
             debug!(saga.id = %id, %unmoved, "not parked");
         }
@@ -71,6 +74,17 @@ fn saga_of(record: &Record) -> Option<Uuid> {
     let envelope = record.envelope.as_ref().ok()?;
     envelope.outcome.as_ref()?;
     envelope.saga.as_ref().map(|saga| saga.saga_id)
+}
+
+fn attempt_of(saga: &SagaContext) -> Attempt {
+    Attempt {
+        step: saga.step.clone(),
+        direction: match saga.direction {
+            message::Direction::Invoke => Direction::Invoke,
+            message::Direction::Compensate => Direction::Compensate,
+        },
+        number: saga.attempt,
+    }
 }
 
 /// `Err` says why the record is a dead letter.
@@ -101,20 +115,8 @@ fn hear_answer(
     let Some(instance) = turns.instance(saga.saga_id) else {
         return Err(format!("there is no saga {}", saga.saga_id));
     };
-    if rules.registry.saga(&instance.version).is_none() {
-        // Two builds may run side by side. The one that knows it asks again, and is answered again.
-        metrics::counter!("saga_answers_left_total", "definition" => saga.definition.clone())
-            .increment(1);
-        return Ok(());
-    }
-    let attempt = Attempt {
-        step: saga.step.clone(),
-        direction: match saga.direction {
-            message::Direction::Invoke => Direction::Invoke,
-            message::Direction::Compensate => Direction::Compensate,
-        },
-        number: saga.attempt,
-    };
+    let is_known = rules.registry.saga(&instance.version).is_some();
+    let attempt = attempt_of(saga);
     let happened = match outcome {
         message::Outcome::Succeeded => {
             Happened::Answered { attempt, outcome: Outcome::Succeeded(record.payload.clone()) }
@@ -123,12 +125,16 @@ fn hear_answer(
             Happened::Answered { attempt, outcome: Outcome::Refused(reason.clone()) }
         }
         message::Outcome::Parked(reason) => {
-            if !instance.outstanding().any(|outstanding| outstanding == attempt) {
-                return Ok(());
-            }
-            Happened::Parked { reason: reason.clone() }
+            Happened::Parked { attempt: Some(attempt), reason: reason.clone() }
         }
     };
+    if !is_known {
+        // Builds of two versions may run side by side.
+        turns.leave(saga.saga_id, happened);
+        metrics::counter!("saga_answers_left_total", "definition" => saga.definition.clone())
+            .increment(1);
+        return Ok(());
+    }
     match turns.hear(saga.saga_id, happened, Source { envelope: Some(envelope) }) {
         Ok(()) => Ok(()),
         // Late or twice: the saga has moved on.

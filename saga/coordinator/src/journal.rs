@@ -57,8 +57,9 @@ impl<'a> Columns<'a> {
             Happened::TimedOut(Deadline::Step(attempt)) => {
                 Columns { happened: "timed-out", ..columns }.about(attempt)
             }
-            Happened::Parked { reason } => {
-                Columns { happened: "parked", reason: Some(reason), ..columns }
+            Happened::Parked { attempt, reason } => {
+                let parked = Columns { happened: "parked", reason: Some(reason), ..columns };
+                attempt.iter().fold(parked, Columns::about)
             }
             Happened::Intervened { verb, by, reason } => {
                 let (verb, step, payload) = verb_columns(verb);
@@ -121,7 +122,7 @@ impl Stored {
             "timed-out" => {
                 Happened::TimedOut(self.attempt().map_or(Deadline::Saga, Deadline::Step))
             }
-            "parked" => Happened::Parked { reason: reason() },
+            "parked" => Happened::Parked { attempt: self.attempt(), reason: reason() },
             "intervened" => Happened::Intervened {
                 verb: self.verb()?,
                 by: self.actor.clone().unwrap_or_default(),

@@ -41,8 +41,7 @@ pub(crate) async fn register(
                 "sagas of {version} are under way ({count}), and this build does not know that \
                  version: nobody could go on with them. Register the former definition with \
                  `Registry::former`, or let the build that knows it finish them, or start with \
-                 --allow-unregistered: then they wait for a build that knows them, and are stuck \
-                 when none has come within ten minutes"
+                 --allow-unregistered: then they wait for a build that knows them"
             );
         }
         warn!(%version, count, "under way and not registered: left to a build that knows them");

@@ -1,22 +1,24 @@
 //! Sagas, their journal and their clocks in the database. One statement for a whole batch: arrays
 //! are unnested in the select list, where they stream; in a FROM they would be stored first.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::{BTreeMap, HashSet};
 
 use messaging::{Error, Stopwatch, Tx};
-use saga_core::{Cause, Entry, Instance, Registry, Saga, Version};
+use saga_core::{Cause, Entry, Happened, Instance, Registry, Saga, Version};
 use sqlx::{
-    FromRow, PgPool, Postgres, postgres::PgArguments, query::QueryAs, query_as, query_scalar,
+    FromRow, PgPool, Postgres, postgres::PgArguments, query, query::QueryAs, query_as, query_scalar,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{clock::Clock, journal::Columns, json_text::Json};
+use crate::{
+    clock::Clock,
+    journal::Columns,
+    json_text::{Json, JsonLines},
+};
 
 /// What is stored about one saga, in bytes of JSON: what it remembers should be ids, not documents.
 const INSTANCE_LIMIT: usize = 64 * 1024;
-/// Sagas of versions that this build does not know are left for so long to a build that does.
-const UNKNOWN_PATIENCE: Duration = Duration::from_mins(10);
 
 /// A saga as it is stored.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub(crate) struct Row {
     pub(crate) loaded_revision: u64,
     /// Whether it was changed since it was loaded.
     pub(crate) touched: bool,
+    /// What a process that does not know its version heard of it. Read when it is due.
+    pub(crate) answers_left: Vec<Happened>,
 }
 
 impl Row {
@@ -45,6 +49,7 @@ impl Row {
             started_at: now,
             loaded_revision: 0,
             touched: false,
+            answers_left: Vec::new(),
         }
     }
 }
@@ -58,6 +63,7 @@ struct Stored {
     wake_at: OffsetDateTime,
     started_at: OffsetDateTime,
     revision: i64,
+    answers_left: Option<JsonLines<Happened>>,
 }
 
 impl From<Stored> for Row {
@@ -71,6 +77,7 @@ impl From<Stored> for Row {
             started_at: stored.started_at,
             loaded_revision: stored.revision.unsigned_abs(),
             touched: false,
+            answers_left: stored.answers_left.map(|lines| lines.0).unwrap_or_default(),
         }
     }
 }
@@ -114,6 +121,7 @@ pub(crate) async fn load(
             wake_at: wake_at?,
             started_at: started_at?,
             touched: false,
+            answers_left: Vec::new(),
         })
     };
     Ok((now, rows.into_iter().filter_map(row).collect()))
@@ -137,13 +145,11 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Open sagas whose time to be looked at has come; $1 to $3 say which versions this build knows, and
-/// for how many seconds another build may take care of the others.
+/// Open sagas whose time to be looked at has come, of the versions that $1 and $2 name.
 macro_rules! due {
     () => {
         "ended_at IS NULL AND wake_at <= now() \
-         AND ((definition, version) IN (SELECT unnest($1::text[]), unnest($2::text[])) \
-            OR wake_at <= now() - make_interval(secs => $3))"
+         AND (definition, version) IN (SELECT unnest($1::text[]), unnest($2::text[]))"
     };
 }
 
@@ -156,13 +162,12 @@ pub(crate) async fn lock_due(
 ) -> Result<(OffsetDateTime, Vec<Row>), Error> {
     let now = now(tx).await?;
     let rows: Vec<Stored> = query_as(concat!(
-        "SELECT id, key, instance, clock, wake_at, started_at, revision FROM saga WHERE ",
+        "SELECT id, key, instance, clock, wake_at, started_at, revision, answers_left FROM saga WHERE ",
         due!(),
-        " ORDER BY wake_at LIMIT $4 FOR UPDATE SKIP LOCKED",
+        " ORDER BY wake_at LIMIT $3 FOR UPDATE SKIP LOCKED",
     ))
     .bind(&known.definitions)
     .bind(&known.versions)
-    .bind(UNKNOWN_PATIENCE.as_secs_f64())
     .bind(limit)
     .fetch_all(&mut **tx)
     .await?;
@@ -181,9 +186,39 @@ pub(crate) async fn postpone_first_due(
         " ORDER BY wake_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
     ))
     .bind(&known.definitions)
-    .bind(&known.versions)
-    .bind(UNKNOWN_PATIENCE.as_secs_f64());
+    .bind(&known.versions);
     Ok(postponed.fetch_optional(&mut **tx).await?)
+}
+
+/// Leaves answers to a process that knows their sagas, which are due at once.
+pub(crate) async fn leave_answers(
+    tx: &mut Tx<'_>,
+    left: &BTreeMap<Uuid, Vec<Happened>>,
+) -> Result<(), Error> {
+    let lines: Result<Vec<String>, Error> = left
+        .values()
+        .map(|answers| answers.iter().map(|answer| Ok(json(answer)? + "\n")).collect())
+        .collect();
+    query(
+        "UPDATE saga SET answers_left = coalesce(answers_left, '') || row.lines, wake_at = now()
+         FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS lines) AS row
+         WHERE saga.id = row.id AND ended_at IS NULL
+            AND strpos(coalesce(answers_left, ''), row.lines) = 0",
+    )
+    .bind(left.keys().collect::<Vec<_>>())
+    .bind(lines?)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The answers that were left for these sagas are heard.
+pub(crate) async fn forget_answers_left(tx: &mut Tx<'_>, ids: &[Uuid]) -> Result<(), Error> {
+    query("UPDATE saga SET answers_left = NULL WHERE id = ANY($1)")
+        .bind(ids)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// One saga by its id or its business key, locked. Of several with one key, the newest.
@@ -193,7 +228,7 @@ pub(crate) async fn lock(
 ) -> Result<Option<(OffsetDateTime, Row)>, Error> {
     let now = now(tx).await?;
     let row: Option<Stored> = query_as(
-        "SELECT id, key, instance, clock, wake_at, started_at, revision FROM saga
+        "SELECT id, key, instance, clock, wake_at, started_at, revision, answers_left FROM saga
          WHERE id = $1 OR key = $2 ORDER BY id DESC LIMIT 1 FOR UPDATE",
     )
     .bind(Uuid::parse_str(id_or_key).ok())

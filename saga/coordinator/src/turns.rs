@@ -1,7 +1,7 @@
 //! Sagas within one transaction: loaded, moved by what happened, and saved once.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -40,6 +40,9 @@ pub(crate) struct Turns<'a> {
     journal: Vec<Line>,
     outgoing: Vec<(Uuid, Message)>,
     notable: Vec<(Uuid, Notable)>,
+    /// Answers for a process that knows their sagas, and sagas whose answers of this kind are heard.
+    left: BTreeMap<Uuid, Vec<Happened>>,
+    heard_left: Vec<Uuid>,
 }
 
 /// Where something was heard from.
@@ -75,6 +78,8 @@ impl<'a> Turns<'a> {
             journal: Vec::new(),
             outgoing: Vec::new(),
             notable: Vec::new(),
+            left: BTreeMap::new(),
+            heard_left: Vec::new(),
         }
     }
 
@@ -114,16 +119,19 @@ impl<'a> Turns<'a> {
         Ok(())
     }
 
-    /// Deadlines that have passed, then commands that nobody answered: sent again as they were.
+    /// Answers that were left for us, then deadlines that have passed, then commands that nobody
+    /// answered: sent again as they were.
     pub(crate) fn wake(&mut self, id: Uuid) {
         let now = self.now;
         self.touch(id);
-        let Some(row) = self.rows.get(&id) else { return };
-        if self.rules.registry.saga(&row.instance.version).is_none() {
-            // No build that knows it came in time: now a person sees it.
-            let parked = Happened::Parked { reason: "its version is not registered".to_owned() };
-            if let Err(unmoved) = self.hear(id, parked, Source::default()) {
-                debug!(saga.id = %id, %unmoved, "not parked");
+        let Some(row) = self.rows.get_mut(&id) else { return };
+        let answers = std::mem::take(&mut row.answers_left);
+        if !answers.is_empty() {
+            self.heard_left.push(id);
+        }
+        for answer in answers {
+            if let Err(unmoved) = self.hear(id, answer, Source::default()) {
+                debug!(saga.id = %id, %unmoved, "an answer that was left is without effect");
             }
         }
         let Some(row) = self.rows.get_mut(&id) else { return };
@@ -142,6 +150,14 @@ impl<'a> Turns<'a> {
         }
         if let Some(row) = self.rows.get_mut(&id) {
             row.wake_at = row.clock.wake_at(now);
+        }
+    }
+
+    /// Of a saga whose version is not registered here: a process that knows it hears it.
+    pub(crate) fn leave(&mut self, id: Uuid, answer: Happened) {
+        let left = self.left.entry(id).or_default();
+        if !left.contains(&answer) {
+            left.push(answer);
         }
     }
 
@@ -227,6 +243,12 @@ impl<'a> Turns<'a> {
                 self.rows.retain(|id, _| !again.contains(id));
             }
         }
+        if !self.left.is_empty() {
+            store::leave_answers(tx, &self.left).await?;
+        }
+        if !self.heard_left.is_empty() {
+            store::forget_answers_left(tx, &self.heard_left).await?;
+        }
         for (_, message) in self.outgoing {
             tx.send(message)?;
         }
@@ -254,30 +276,32 @@ fn spread() -> f64 {
 }
 
 /// What is counted, and logged, once it is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Notable {
     Began,
-    GotStuck,
+    GotStuck { step: String, reason: String },
     Ended,
 }
 
 fn notable(row: &Row, now: &Instance, entry: &Entry) -> impl Iterator<Item = Notable> + use<> {
     let began = (entry.revision == 1).then_some(Notable::Began);
-    let got_stuck = row.instance.stuck().is_none() && now.stuck().is_some();
-    let got_stuck = got_stuck.then_some(Notable::GotStuck);
+    let was_stuck = |step: &str| row.instance.stuck_steps().any(|(before, _)| before == step);
+    let got_stuck = now.stuck_steps().filter(|(step, _)| !was_stuck(step)).map(|(step, reason)| {
+        Notable::GotStuck { step: step.to_owned(), reason: reason.to_owned() }
+    });
+    let got_stuck: Vec<Notable> = got_stuck.collect();
     began.into_iter().chain(got_stuck).chain(now.has_ended().then_some(Notable::Ended))
 }
 
 impl Notable {
-    fn report(self, row: &Row) {
+    fn report(&self, row: &Row) {
         let (id, key, definition) = (row.id, &row.key, row.instance.version.saga.clone());
         match self {
             Notable::Began => {
                 debug!(saga.id = %id, saga.key = key, definition, "began");
                 metrics::counter!("saga_started_total", "definition" => definition).increment(1);
             }
-            Notable::GotStuck => {
-                let (step, reason) = row.instance.stuck().unwrap_or_default();
+            Notable::GotStuck { step, reason } => {
                 error!(saga.id = %id, saga.key = key, step, reason, "stuck: a person has to look");
                 metrics::counter!("saga_stuck_total", "definition" => definition).increment(1);
             }

@@ -82,6 +82,7 @@ fn what(entry: &JournalEntry) -> (char, Tone, String) {
         ("answered", _) => ('✓', Tone::Good, format!("{step} done")),
         ("timed-out", _) if step.is_empty() => ('✗', Tone::Bad, "not decided in time".to_owned()),
         ("timed-out", _) => ('✗', Tone::Bad, format!("{step} not answered in time")),
+        ("parked", _) if step.is_empty() => ('!', Tone::Bad, format!("stuck: {}", entry.reason)),
         ("parked", _) => ('!', Tone::Bad, format!("stuck {step}: {}", entry.reason)),
         ("intervened", _) => {
             let step = if step.is_empty() { String::new() } else { format!(" {step}") };

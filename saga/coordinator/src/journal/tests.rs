@@ -24,8 +24,9 @@ fn whatever_happened_reads_as_it_was_written() {
         Happened::Answered { attempt: attempt.clone(), outcome: Outcome::Succeeded(vec![4]) },
         Happened::Answered { attempt: attempt.clone(), outcome: Outcome::Refused("no".to_owned()) },
         Happened::TimedOut(Deadline::Saga),
-        Happened::TimedOut(Deadline::Step(attempt)),
-        Happened::Parked { reason: "unreadable".to_owned() },
+        Happened::TimedOut(Deadline::Step(attempt.clone())),
+        Happened::Parked { attempt: Some(attempt), reason: "no such command".to_owned() },
+        Happened::Parked { attempt: None, reason: "unreadable".to_owned() },
     ];
     for happened in messages.into_iter().chain(intervened) {
         let entry = Entry { revision: 7, happened, sent: Vec::new() };
