@@ -40,8 +40,8 @@ pub(crate) async fn register(
             bail!(
                 "sagas of {version} are under way ({count}), and this build does not know that \
                  version: nobody could go on with them. Register the former definition with \
-                 `Registry::former`, or let the build that knows it finish them, or start with \
-                 --allow-unregistered: then they wait for a build that knows them"
+                 `Registry::former`, or let the build that knows it finish them, or start the \
+                 coordinator with --allow-unregistered: then they wait for a build that knows them"
             );
         }
         warn!(%version, count, "under way and not registered: left to a build that knows them");

@@ -127,7 +127,7 @@ fn config(kafka: &Kafka, client_id: &str) -> ClientConfig {
         .set("partitioner", "murmur2_random")
         .set("queue.buffering.max.messages", RECORDS_IN_FLIGHT_MAX)
         .set("queue.buffering.max.kbytes", KIBIBYTES_IN_FLIGHT_MAX)
-        // Lingering adds itself to each of the nine hops of an order; batches come from commits.
+        // Lingering adds itself to each of the hops of an order; batches come from commits.
         .set("linger.ms", "0")
         // One request at a time: one that is sent again does not fall behind a later one, so each
         // key keeps its order. And the next gathers what comes meanwhile: few large requests

@@ -53,7 +53,7 @@ impl Kafka {
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Crate, binary, consumer group and source of messages.
+    /// Crate, binary, consumer group (who hears events adds its own name) and source of messages.
     pub service: &'static str,
     /// Tells processes of one service apart. Two with the same do not run at the same time: the
     /// second one waits until the first is gone.
