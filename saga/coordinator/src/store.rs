@@ -162,7 +162,8 @@ pub(crate) async fn lock_due(
 ) -> Result<(OffsetDateTime, Vec<Row>), Error> {
     let now = now(tx).await?;
     let rows: Vec<Stored> = query_as(concat!(
-        "SELECT id, key, instance, clock, wake_at, started_at, revision, answers_left FROM saga WHERE ",
+        "SELECT id, key, instance, clock, wake_at, started_at, revision, answers_left
+         FROM saga WHERE ",
         due!(),
         " ORDER BY wake_at LIMIT $3 FOR UPDATE SKIP LOCKED",
     ))
