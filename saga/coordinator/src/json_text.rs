@@ -9,10 +9,6 @@ use sqlx::{
     postgres::{PgTypeInfo, PgValueRef},
 };
 
-/// What the lines say, JSON each.
-#[derive(Debug, Clone)]
-pub(crate) struct JsonLines<T>(pub(crate) Vec<T>);
-
 /// What the JSON says.
 #[derive(Debug, Clone)]
 pub(crate) struct Json<T>(pub(crate) T);
@@ -41,6 +37,10 @@ impl<'r, T: DeserializeOwned> Decode<'r, Postgres> for Json<T> {
         Ok(Json(serde_json::from_str(text)?))
     }
 }
+
+/// What the lines say, JSON each.
+#[derive(Debug, Clone)]
+pub(crate) struct JsonLines<T>(pub(crate) Vec<T>);
 
 impl<T> Type<Postgres> for JsonLines<T> {
     fn type_info() -> PgTypeInfo {
