@@ -157,30 +157,51 @@ async fn reflection_lists_what_is_served_in_both_versions() {
     assert_eq!(v1alpha::services(running.channel.clone()).await, served("v1alpha"));
 }
 
+#[tokio::test]
+async fn reflection_knows_what_errors_carry() {
+    let running = Running::start().await;
+    for message in ["BadRequest", "ErrorInfo", "PreconditionFailure", "ResourceInfo", "RetryInfo"] {
+        let symbol = format!("google.rpc.{message}");
+        assert!(v1::knows(running.channel.clone(), &symbol).await, "{symbol}");
+        assert!(v1alpha::knows(running.channel.clone(), &symbol).await, "{symbol}");
+    }
+    assert!(!v1::knows(running.channel.clone(), "google.rpc.Unknown").await);
+}
+
 /// The two versions differ in nothing but their package.
-macro_rules! listing {
+macro_rules! asking {
     ($version:ident) => {
         mod $version {
-            use tonic::transport::Channel;
+            use tonic::{Code, transport::Channel};
             use tonic_reflection::pb::$version::{
                 ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
                 server_reflection_request::MessageRequest,
                 server_reflection_response::MessageResponse,
             };
 
-            pub(crate) async fn services(channel: Channel) -> Vec<String> {
-                let request = ServerReflectionRequest {
-                    host: String::new(),
-                    message_request: Some(MessageRequest::ListServices(String::new())),
-                };
+            async fn ask(channel: Channel, asked: MessageRequest) -> Result<MessageResponse, Code> {
+                let request =
+                    ServerReflectionRequest { host: String::new(), message_request: Some(asked) };
                 let mut responses = ServerReflectionClient::new(channel)
                     .server_reflection_info(tokio_stream::once(request))
                     .await
                     .unwrap()
                     .into_inner();
-                let response = responses.message().await.unwrap().unwrap().message_response;
-                match response {
-                    Some(MessageResponse::ListServicesResponse(list)) => {
+                let response = responses.message().await.map_err(|status| status.code())?;
+                Ok(response.unwrap().message_response.unwrap())
+            }
+
+            pub(crate) async fn knows(channel: Channel, symbol: &str) -> bool {
+                match ask(channel, MessageRequest::FileContainingSymbol(symbol.to_owned())).await {
+                    Ok(MessageResponse::FileDescriptorResponse(_)) => true,
+                    Err(Code::NotFound) => false,
+                    other => panic!("neither known nor unknown: {other:?}"),
+                }
+            }
+
+            pub(crate) async fn services(channel: Channel) -> Vec<String> {
+                match ask(channel, MessageRequest::ListServices(String::new())).await {
+                    Ok(MessageResponse::ListServicesResponse(list)) => {
                         let mut names: Vec<_> =
                             list.service.into_iter().map(|service| service.name).collect();
                         names.sort();
@@ -192,8 +213,8 @@ macro_rules! listing {
         }
     };
 }
-listing!(v1);
-listing!(v1alpha);
+asking!(v1);
+asking!(v1alpha);
 
 #[tokio::test]
 async fn what_stops_before_it_is_ready_never_serves() {
