@@ -81,10 +81,11 @@ async fn it_is_counted_by_all_services(shop: &Shop) {
 }
 
 /// What has not happened is not counted yet.
-const WITH_ITS_FIRST_EVENT: [&str; 6] = [
+const WITH_ITS_FIRST_EVENT: [&str; 7] = [
     "consumer_fetching_switched_total",
     "saga_stuck_total",
     "saga_commands_resent_total",
+    "saga_answers_left_total",
     "commands_late_total",
     "consumer_batch_failures_total",
     "dead_letters_total",
