@@ -102,7 +102,7 @@ pub(crate) async fn load(
         Option<OffsetDateTime>,
     );
     let rows: Vec<Stored> = query_as(
-        "SELECT now(), id, key, instance, clock, wake_at, started_at
+        "SELECT statement_timestamp(), id, key, instance, clock, wake_at, started_at
          FROM (SELECT) AS once LEFT JOIN saga ON id = ANY($1)",
     )
     .bind(ids)
@@ -416,10 +416,11 @@ impl Lines<'_> {
 }
 
 /// Writes sagas that begin, sagas over the revision they were loaded at, and lines of their journals,
-/// in one statement. A saga that the same event began before is left as it is, and so is its journal;
-/// returns the ids of the others that begin.
+/// in one statement, as of `now`. A saga that the same event began before is left as it is, and so is
+/// its journal; returns the ids of the others that begin.
 pub(crate) async fn save(
     tx: &mut Tx<'_>,
+    now: OffsetDateTime,
     rows: &[&Row],
     journal: &[Line],
 ) -> Result<HashSet<Uuid>, Error> {
@@ -427,9 +428,10 @@ pub(crate) async fn save(
     let save = query_as(concat!(
         "WITH begun AS (
             INSERT INTO saga (id, revision, instance, status, waits_for, cause_step, cause,
-                stuck_step, stuck_reason, clock, wake_at, ended_at, definition, version, key)
+                stuck_step, stuck_reason, clock, wake_at, started_at, moved_at, ended_at,
+                definition, version, key)
             SELECT id, revision, instance, status, waits_for, cause_step, cause,
-                stuck_step, stuck_reason, clock, wake_at, CASE WHEN ended THEN now() END,
+                stuck_step, stuck_reason, clock, wake_at, $30, $30, CASE WHEN ended THEN $30 END,
                 definition, version, key
             FROM (SELECT ",
         written!(),
@@ -443,22 +445,23 @@ pub(crate) async fn save(
                 stuck_step = row.stuck_step, stuck_reason = row.stuck_reason,
                 clock = row.clock, wake_at = row.wake_at,
                 -- To be looked at, or asked again, is not to move.
-                moved_at = CASE WHEN row.revision > loaded THEN now() ELSE saga.moved_at END,
-                ended_at = CASE WHEN ended THEN now() END
+                moved_at = CASE WHEN row.revision > loaded THEN $30 ELSE saga.moved_at END,
+                ended_at = CASE WHEN ended THEN $30 END
             FROM (SELECT ",
         written!(),
         ") AS row WHERE loaded > 0 AND saga.id = row.id AND saga.revision = loaded
             RETURNING saga.id
         ), noted AS (
             INSERT INTO saga_journal (saga_id, revision, happened, step, direction, attempt,
-                outcome, payload, verb, actor, reason, sent, stopwatch)
-            SELECT * FROM (SELECT ",
+                outcome, payload, verb, actor, reason, sent, stopwatch, happened_at)
+            SELECT *, $30 FROM (SELECT ",
         lines!(),
         ") AS line WHERE revision > 1 OR saga_id IN (SELECT id FROM begun)
         )
         SELECT id, true FROM begun UNION ALL SELECT id, false FROM moved",
     ));
-    let saved: Vec<(Uuid, bool)> = lines.bind(written.bind(save)).fetch_all(&mut **tx).await?;
+    let saved: Vec<(Uuid, bool)> =
+        lines.bind(written.bind(save)).bind(now).fetch_all(&mut **tx).await?;
     let (begun, moved): (Vec<_>, Vec<_>) = saved.into_iter().partition(|(_, has_begun)| *has_begun);
     let to_move = rows.iter().filter(|row| row.loaded_revision > 0).count();
     if moved.len() < to_move {

@@ -231,7 +231,7 @@ impl<'a> Turns<'a> {
         let rows: Vec<&Row> =
             self.begun.iter().chain(&self.moved).filter_map(|id| self.rows.get(id)).collect();
         if !rows.is_empty() {
-            let begun = store::save(tx, &rows, &self.journal).await?;
+            let begun = store::save(tx, self.now, &rows, &self.journal).await?;
             if begun.len() < self.begun.len() {
                 // Begun before, by the same event: then nothing of it is said again.
                 metrics::counter!("saga_starts_repeated_total")

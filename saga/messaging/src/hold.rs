@@ -21,11 +21,13 @@ pub(crate) struct Hold {
     lane_name: String,
     /// Absent after trouble: claimed again before the next transaction.
     lane: Option<Lane>,
+    /// Whether another transaction is likely within a moment.
+    more_soon: bool,
 }
 
 impl Hold {
     pub(crate) fn new(messaging: Messaging, lane_name: String) -> Self {
-        Hold { messaging, lane_name, lane: None }
+        Hold { messaging, lane_name, lane: None, more_soon: false }
     }
 
     /// Waits until the lane is free, and until Postgres is there. Tells whether it is ours: not
@@ -41,6 +43,12 @@ impl Hold {
         }
     }
 
+    /// Whether another transaction is likely within a moment, so that it is worth beginning it with the
+    /// end of the one before.
+    pub(crate) fn expect(&mut self, more_soon: bool) {
+        self.more_soon = more_soon;
+    }
+
     /// Commits what `work` does and says. Rolls it back when it fails, or panics.
     pub(crate) async fn transaction<T>(
         &mut self,
@@ -50,7 +58,9 @@ impl Hold {
         let Some(lane) = &mut self.lane else { return Err(self.fenced()) };
         // To publish what was lost takes as long as there is much of it: that has its own limits.
         let result = match lane.look_after_published().await {
-            Ok(()) => within(TRANSACTION_PATIENCE, in_transaction(lane, work)).await,
+            Ok(()) => {
+                within(TRANSACTION_PATIENCE, in_transaction(lane, self.more_soon, work)).await
+            }
             Err(failure) => Err(failure),
         };
         // What has no transaction, or cannot end it, is of no use any more.
@@ -115,6 +125,7 @@ impl Hold {
 
 async fn in_transaction<T>(
     lane: &mut Lane,
+    more_soon: bool,
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut tx = lane.begin().await?;
@@ -122,6 +133,6 @@ async fn in_transaction<T>(
     let outgoing = tx.into_outgoing();
     let value =
         done.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic).to_owned())))?;
-    lane.commit(outgoing).await?;
+    lane.commit(outgoing, more_soon).await?;
     Ok(value)
 }

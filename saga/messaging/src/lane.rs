@@ -27,6 +27,8 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 /// time that it still does not take it.
 const FIRST_REPUBLISH_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_REPUBLISH_PAUSE: Duration = Duration::from_secs(30);
+/// A transaction that was begun ahead of its work is used so long: `now()` in it is as old as that.
+const BEGUN_AHEAD_MAX: Duration = Duration::from_millis(60);
 /// How often, and how far apart, to look for the last acknowledgements before letting go.
 const SETTLE_TRIES: u32 = 50;
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
@@ -44,6 +46,8 @@ pub(crate) struct Lane {
     unacknowledged: VecDeque<(i64, Arc<Acknowledgement>)>,
     caught_up_at: Instant,
     republish_pause: Duration,
+    /// When the next transaction was begun, together with the end of the last one.
+    begun_ahead_at: Option<Instant>,
 }
 
 impl Lane {
@@ -124,6 +128,7 @@ impl Lane {
             unacknowledged: VecDeque::new(),
             caught_up_at: Instant::now(),
             republish_pause: FIRST_REPUBLISH_PAUSE,
+            begun_ahead_at: None,
         };
         lane.catch_up().await?;
         Ok(lane)
@@ -155,22 +160,31 @@ impl Lane {
 
     /// Begins a transaction. It ends with [`Lane::commit`] or [`Lane::roll_back`].
     pub(crate) async fn begin(&mut self) -> Result<Tx<'_>, Error> {
-        query("BEGIN").execute(&mut self.connection).await?;
+        match self.begun_ahead_at.take() {
+            Some(at) if at.elapsed() < BEGUN_AHEAD_MAX => {}
+            Some(_) => _ = raw_sql("COMMIT; BEGIN").execute(&mut self.connection).await?,
+            None => _ = query("BEGIN").execute(&mut self.connection).await?,
+        }
         Ok(Tx::new(&mut self.connection, &self.source))
     }
 
-    /// Makes the transaction and what it has to say durable, then publishes.
-    pub(crate) async fn commit(&mut self, rows: Vec<Row>) -> Result<(), Error> {
+    /// Makes the transaction and what it has to say durable, then publishes. Where more is expected
+    /// soon, the same round trip begins the next one.
+    pub(crate) async fn commit(&mut self, rows: Vec<Row>, more_soon: bool) -> Result<(), Error> {
         self.note_acknowledgements();
         if rows.is_empty() {
             // A transaction that had an error, which the handler kept to itself, is rolled back by
             // COMMIT without a word: the statement before it speaks up.
-            raw_sql("SELECT; COMMIT").execute(&mut self.connection).await?;
+            let end = if more_soon { "SELECT; COMMIT AND CHAIN" } else { "SELECT; COMMIT" };
+            raw_sql(end).execute(&mut self.connection).await?;
+            self.begun_ahead_at = more_soon.then(Instant::now);
             return Ok(());
         }
         let owner = self.ownership();
         outbox::write(&mut self.connection, &self.name, owner, self.last_seq + 1, &rows).await?;
-        query("COMMIT").execute(&mut self.connection).await?;
+        let end = if more_soon { "COMMIT AND CHAIN" } else { "COMMIT" };
+        query(end).execute(&mut self.connection).await?;
+        self.begun_ahead_at = more_soon.then(Instant::now);
         self.marked_seq = owner.published_seq;
         self.last_seq += rows.len() as i64;
         // Never before the commit is durable: what was told cannot be taken back. Nor before what
@@ -188,6 +202,9 @@ impl Lane {
 
     /// When nothing else happens: marks what is published, publishes again what was lost.
     pub(crate) async fn idle(&mut self) -> Result<(), Error> {
+        if self.begun_ahead_at.take().is_some() {
+            within(STATEMENT_PATIENCE, self.roll_back()).await?;
+        }
         self.look_after_published().await?;
         if self.published_seq > self.marked_seq {
             let owner = self.ownership();

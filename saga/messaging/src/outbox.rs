@@ -28,6 +28,9 @@ const DEAD_LETTER_HEADERS_LIMIT: usize = 1_000_000;
 pub(crate) const RECORD_LIMIT: &str = "2097152";
 
 /// A database transaction with an outbox. Derefs to the connection.
+///
+/// Under load it is begun with the end of the one before, so `now()` may be some hundredths of a second
+/// old; `statement_timestamp()` is the present.
 pub struct Tx<'c> {
     connection: &'c mut PgConnection,
     source: &'c str,

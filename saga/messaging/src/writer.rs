@@ -211,6 +211,7 @@ impl<W: Writer> Work<W> {
             }
             waiting.fill(&mut requests);
             pace.starts(Instant::now(), waiting.len());
+            self.hold.expect(pace.is_busy());
             self.write(waiting).await;
             pace.ends(Instant::now());
         }

@@ -50,6 +50,11 @@ impl<H: Handler> Batches<H> {
         self.hold.claim().await
     }
 
+    /// See [`Hold::expect`].
+    pub(super) fn expect(&mut self, more_soon: bool) {
+        self.hold.expect(more_soon);
+    }
+
     /// Fails only when somebody else has the lane, or the place in the group.
     pub(super) async fn handle(
         &mut self,

@@ -60,6 +60,11 @@ impl Pace {
         self.gap.saturating_sub(now.duration_since(self.last_start))
     }
 
+    /// Whether transactions follow one another, at a distance of their own.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.gap.is_zero()
+    }
+
     pub(crate) fn fetching(&self) -> Fetching {
         self.fetching
     }

@@ -88,6 +88,7 @@ impl<H: Handler> Loop<'_, H> {
             std::thread::sleep(pace.gap(Instant::now()));
             let batch = self.drain(first, &mut subscription)?;
             pace.starts(Instant::now(), batch.len());
+            self.batches.expect(pace.is_busy());
             let fate = self.runtime.block_on(self.batches.handle(&batch, &mut subscription))?;
             pace.ends(Instant::now());
             match fate {

@@ -7,7 +7,7 @@ use crate::{
     commands::effects,
     post::{Letter, Saga},
     shop::{Desk, Inventory, Request},
-    world::World,
+    world::{World, eventually},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,6 +34,36 @@ async fn killed_connections_lose_nothing_and_repeat_nothing() {
     // Numbered without a hole.
     let holes = "SELECT max(seq) - count(*) FROM outbox WHERE lane = 'killed.commands.0'";
     assert_eq!(world.number(holes).await, 0);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_a_commit_begins_the_next_transaction_and_silence_ends_it() {
+    let world = World::new("ahead").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let post = world.post();
+    let in_state = |state: &str| {
+        let of_the_lane = sessions("true", "ahead.commands.0");
+        format!("{of_the_lane} AND state = '{state}'")
+    };
+    let begun_ahead = in_state("idle in transaction") + " AND query = 'COMMIT AND CHAIN'";
+
+    let mut sent = 0;
+    let seen = eventually(async || {
+        let letters: Vec<Letter> = (0..50).map(|_| Saga::new().reserve(1, "apple")).collect();
+        post.send_all(&letters).await;
+        sent += 50;
+        (world.number(&begun_ahead).await == 1).then_some(())
+    });
+    assert!(seen.await.is_some(), "each transaction is begun for itself");
+
+    world.until("SELECT count(*) FROM effect WHERE what = 'reserve apple'", sent).await;
+    world.until(&in_state("idle"), 1).await;
+    // What the lane does without a transaction is not caught in one.
+    let unmarked =
+        "SELECT last_seq - published_seq FROM outbox_lane WHERE lane = 'ahead.commands.0'";
+    world.until(unmarked, 0).await;
     process.stop().await;
 }
 
