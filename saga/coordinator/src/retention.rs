@@ -51,7 +51,9 @@ async fn forget(db: &PgPool, keep: Duration) -> sqlx::Result<i64> {
         "WITH gone AS (
             DELETE FROM saga WHERE id IN (
                 -- What a person settled may still be told of: without its row it would begin anew.
-                SELECT id FROM saga WHERE id < $1 AND ended_at < $2 AND status <> 'resolved'
+                SELECT id FROM saga
+                WHERE id < $1 AND ended_at < $2 AND status <> 'resolved'
+                    AND NOT EXISTS (SELECT FROM saga_journal WHERE saga_id = id AND verb = 'skip')
                 ORDER BY id LIMIT $3
             )
             RETURNING id

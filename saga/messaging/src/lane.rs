@@ -108,14 +108,15 @@ impl Lane {
         source: &str,
         relay: &Relay,
     ) -> Result<Self, Error> {
-        let (epoch, last_seq, published_seq): (i64, i64, i64) = sqlx::query_as(
+        let owned = sqlx::query_as(
             "INSERT INTO outbox_lane (lane) VALUES ($1)
              ON CONFLICT (lane) DO UPDATE SET epoch = outbox_lane.epoch + 1
              RETURNING epoch, last_seq, published_seq",
         )
-        .bind(name)
-        .fetch_one(&mut connection)
-        .await?;
+        .bind(name);
+        let owned = async { Ok(owned.fetch_one(&mut connection).await?) };
+        let (epoch, last_seq, published_seq): (i64, i64, i64) =
+            within(STATEMENT_PATIENCE, owned).await?;
         let mut lane = Lane {
             name: name.to_owned(),
             source: source.to_owned(),
@@ -196,13 +197,14 @@ impl Lane {
     }
 
     pub(crate) async fn roll_back(&mut self) -> Result<(), Error> {
+        self.begun_ahead_at = None;
         query("ROLLBACK").execute(&mut self.connection).await?;
         Ok(())
     }
 
     /// When nothing else happens: marks what is published, publishes again what was lost.
     pub(crate) async fn idle(&mut self) -> Result<(), Error> {
-        if self.begun_ahead_at.take().is_some() {
+        if self.begun_ahead_at.is_some() {
             within(STATEMENT_PATIENCE, self.roll_back()).await?;
         }
         self.look_after_published().await?;
@@ -270,6 +272,8 @@ async fn connect(database_url: &str, lane: &str) -> Result<PgConnection, Error> 
         .options([("enable_hashjoin", "off"), ("enable_mergejoin", "off")])
         // What is published after a commit must not be lost with Postgres' memory.
         .options([("synchronous_commit", "on")])
+        // Who is frozen in the middle of a transaction must not keep others from its rows.
+        .options([("idle_in_transaction_session_timeout", "90s")])
         // The lock of an owner whose machine is gone is free after some 15 s.
         .options([("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "5")])
         .options([("tcp_keepalives_count", "2")]);
@@ -279,5 +283,6 @@ async fn connect(database_url: &str, lane: &str) -> Result<PgConnection, Error> 
 /// Held by the connection: it is let go when the connection ends, however that comes about.
 async fn try_lock(connection: &mut PgConnection, lane: &str) -> Result<bool, Error> {
     let locked = query_scalar("SELECT pg_try_advisory_lock(hashtextextended('lane ' || $1, 0))");
-    Ok(locked.bind(lane).fetch_one(connection).await?)
+    let locked = async { Ok(locked.bind(lane).fetch_one(connection).await?) };
+    within(STATEMENT_PATIENCE, locked).await
 }

@@ -125,6 +125,11 @@ impl<W: Writer> Writes<W> {
         }
     }
 
+    /// Whether requests are worked on, as it changes.
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
     /// Returns when the request is durable, or was not done.
     pub async fn write(&self, request: W::Request) -> Result<W::Response, NotWritten> {
         let (answer, response) = oneshot::channel();
@@ -182,47 +187,97 @@ struct Work<W: Writer> {
     writer: W,
 }
 
+/// Why requests are not served any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The process is to stop.
+    Stopping,
+    /// Another process has the lane.
+    LaneLost,
+}
+
 impl<W: Writer> Work<W> {
     async fn run(mut self, requests: Requests<W>) -> Result<(), Error> {
-        if !self.hold.claim().await? {
-            return Ok(());
-        }
         let Requests { receiver: mut requests, ready } = requests;
-        ready.send_replace(true);
-        info!(lane = self.lane_name, "ready to write");
+        let mut is_ours = self.hold.claim().await?;
+        while is_ours {
+            ready.send_replace(true);
+            info!(lane = self.lane_name, "ready to write");
+            match self.serve(&mut requests).await {
+                End::Stopping => {
+                    self.stop(requests).await;
+                    break;
+                }
+                End::LaneLost => {
+                    ready.send_replace(false);
+                    warn!(lane = self.lane_name, "another process has the lane, waiting for it");
+                    is_ours = self.claim_again(&mut requests).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn serve(&mut self, requests: &mut Receiver<W>) -> End {
         let shutdown = self.messaging.shutdown.clone();
         let mut pace = Pace::new(Instant::now());
         loop {
             let mut waiting: Waiting<W> = tokio::select! {
                 received = timeout(IDLE_AFTER, requests.recv()) => match received {
                     Ok(Some(first)) => Waiting::of(first),
-                    Ok(None) => break,
-                    Err(_) => {
-                        self.idle().await;
-                        continue;
-                    }
+                    Ok(None) => return End::Stopping,
+                    Err(_) => match self.hold.idle().await {
+                        Err(failure) if failure.verdict() == Verdict::Stop => return End::LaneLost,
+                        Err(failure) => {
+                            debug!(lane = self.lane_name, error = chain(&failure), "not idle yet");
+                            continue;
+                        }
+                        Ok(()) => continue,
+                    },
                 },
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => return End::Stopping,
             };
             let gap = pace.gap(Instant::now());
             // A timer takes a millisecond even when there is nothing to wait for.
             if !gap.is_zero() {
                 tokio::time::sleep(gap).await;
             }
-            waiting.fill(&mut requests);
+            waiting.fill(requests);
             pace.starts(Instant::now(), waiting.len());
             self.hold.expect(pace.is_busy());
-            self.write(waiting).await;
+            if self.write(waiting).await == Some(Verdict::Stop) {
+                return End::LaneLost;
+            }
             pace.ends(Instant::now());
         }
-        // Who asked before the process was to stop gets an answer, unless Postgres is away.
-        requests.close();
-        if timeout(DRAIN_PATIENCE, self.drain(&mut requests)).await.is_err() {
-            warn!(lane = self.lane_name, "stopped before every request was written");
+    }
+
+    /// Waits for the lane, and sends away who asks meanwhile.
+    async fn claim_again(&mut self, requests: &mut Receiver<W>) -> Result<bool, Error> {
+        let elsewhere = NotWritten::Unavailable("another process does this work".to_owned());
+        let mut claim = std::pin::pin!(self.hold.claim());
+        loop {
+            tokio::select! {
+                claimed = &mut claim => return claimed,
+                Some((_, answer)) = requests.recv() => {
+                    // Who does not wait any more can ask again.
+                    answer.send(Err(elsewhere.clone())).ok();
+                }
+            }
         }
-        self.hold.settle().await;
+    }
+
+    /// Who asked before the process was to stop gets an answer, unless Postgres is away.
+    async fn stop(&mut self, mut requests: Receiver<W>) {
+        requests.close();
+        if timeout(DRAIN_PATIENCE, self.drain(&mut requests)).await.is_ok() {
+            self.hold.settle().await;
+        } else {
+            warn!(lane = self.lane_name, "stopped before every request was written");
+            // It may be in the middle of a transaction.
+            self.hold.let_go();
+        }
         info!(lane = self.lane_name, "stopped");
-        Ok(())
     }
 
     async fn drain(&mut self, requests: &mut Receiver<W>) {
@@ -233,7 +288,9 @@ impl<W: Writer> Work<W> {
         }
     }
 
-    async fn write(&mut self, waiting: Waiting<W>) {
+    /// Returns why some of it was given up in the end, if it was.
+    async fn write(&mut self, waiting: Waiting<W>) -> Option<Verdict> {
+        let mut given_up = None;
         // Parts still to do, the first one last.
         let mut parts = vec![waiting];
         let mut tries = 0;
@@ -251,7 +308,8 @@ impl<W: Writer> Work<W> {
             };
             let why = chain(&failure);
             warn!(lane = self.lane_name, error = why, requests = part.len(), "not written");
-            match failure.verdict_after(tries) {
+            let verdict = failure.verdict_after(tries);
+            match verdict {
                 Verdict::Culprit if part.len() > 1 => {
                     let second = part.split_off_half();
                     parts.extend([second, part]);
@@ -268,12 +326,14 @@ impl<W: Writer> Work<W> {
             }
             if tries >= TRIES_MAX {
                 part.tell(&NotWritten::Unavailable(why));
+                given_up = Some(verdict);
                 continue;
             }
             parts.push(part);
             tokio::time::sleep(pause_after(tries)).await;
             tries += 1;
         }
+        given_up
     }
 
     async fn transaction(&mut self, requests: &[W::Request]) -> Result<Vec<W::Response>, Error> {
@@ -290,11 +350,5 @@ impl<W: Writer> Work<W> {
         let result = written.await;
         self.writer.ended(result.is_ok());
         result
-    }
-
-    async fn idle(&mut self) {
-        if let Err(failure) = self.hold.idle().await {
-            debug!(lane = self.lane_name, error = chain(&failure), "waiting for the lane");
-        }
     }
 }

@@ -49,7 +49,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         .not_ready_yet()
         .add(InventoryServiceServer::new(Api::new(db.clone(), desk.clone())));
     let (health, writes) = (server.health(), desk.clone());
-    let ready = health.serving_after(async move { writes.ready().await }, shutdown.clone());
+    let ready = health.serving_while(writes.readiness(), shutdown.clone());
     let (answering, keeping) = (messaging.clone(), messaging.clone());
     let announcing = announcing::run(db, desk, demo_catalog, catalog_interval, shutdown.clone());
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)

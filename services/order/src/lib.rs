@@ -56,7 +56,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         .not_ready_yet()
         .add(OrderServiceServer::new(orders));
     let (health, api_writes) = (server.health(), writes.clone());
-    let ready = health.serving_after(async move { api_writes.ready().await }, shutdown.clone());
+    let ready = health.serving_while(api_writes.readiness(), shutdown.clone());
     let [commands, feed, housekeeping] = [(); 3].map(|()| messaging.clone());
     let participant = OrderParticipant::new(changes.clone());
 

@@ -42,6 +42,11 @@ impl<G: Gateway> Caller<G> {
     pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut calls = JoinSet::new();
         loop {
+            // What the gateway says must be written down: not by who only stands by.
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.outcomes.ready() => {}
+            }
             while let Some(ended) = calls.try_join_next() {
                 note_end(ended);
             }

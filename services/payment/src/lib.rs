@@ -75,7 +75,7 @@ pub async fn run_with<G: Gateway>(
         .shutdown_deadline(common.shutdown_deadline)
         .not_ready_yet()
         .add(PaymentServiceServer::new(Api::new(db)));
-    let ready = server.health().serving_after(async move { lane.ready().await }, shutdown.clone());
+    let ready = server.health().serving_while(lane.readiness(), shutdown.clone());
     let (answering, keeping) = (messaging.clone(), messaging.clone());
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("commands", async move { Ok(answering.participant(payments).await?) })

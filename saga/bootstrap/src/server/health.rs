@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{
     ServingStatus,
@@ -35,22 +36,34 @@ impl Health {
         self.report(ServingStatus::Serving).await;
     }
 
-    /// Takes requests once `ready` is over. Ends with the process, as a part of it.
+    /// Takes requests while `ready` says so. Ends with the process, as a part of it.
     ///
     /// # Errors
     /// None; it has the shape of the other parts.
-    pub async fn serving_after(
+    pub async fn serving_while(
         self,
-        ready: impl Future<Output = ()>,
+        mut ready: watch::Receiver<bool>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
+        let follow = async {
+            loop {
+                if *ready.borrow_and_update() {
+                    self.serving().await;
+                } else if self.is_serving() {
+                    self.not_serving().await;
+                }
+                if ready.changed().await.is_err() {
+                    // Whoever said so has ended: the process follows.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
         tokio::select! {
             biased;
             // What stops may say of itself that it is not waited for any more.
             () = shutdown.cancelled() => {}
-            () = ready => self.serving().await,
+            () = follow => {}
         }
-        shutdown.cancelled().await;
         Ok(())
     }
 

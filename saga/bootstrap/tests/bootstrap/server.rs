@@ -13,6 +13,7 @@ use proto::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::watch,
     task::JoinHandle,
     time::timeout,
 };
@@ -217,12 +218,30 @@ asking!(v1);
 asking!(v1alpha);
 
 #[tokio::test]
+async fn who_cannot_work_for_a_while_does_not_serve_meanwhile() {
+    let running = Running::start_as(Server::not_ready_yet).await;
+    let (ready, readiness) = watch::channel(false);
+    let health = running.health.clone();
+    let following = tokio::spawn(health.serving_while(readiness, CancellationToken::new()));
+    let reached = async |wanted: bool| {
+        while running.health.is_serving() != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    for wanted in [true, false, true] {
+        ready.send_replace(wanted);
+        timeout(Duration::from_secs(60), reached(wanted)).await.unwrap();
+    }
+    following.abort();
+}
+
+#[tokio::test]
 async fn what_stops_before_it_is_ready_never_serves() {
     let running = Running::start_as(Server::not_ready_yet).await;
     let stopped = CancellationToken::new();
     stopped.cancel();
     let health = running.health.clone();
-    health.serving_after(std::future::ready(()), stopped).await.unwrap();
+    health.serving_while(watch::channel(true).1, stopped).await.unwrap();
     assert!(!running.health.is_serving());
 }
 

@@ -49,11 +49,17 @@ async fn only_what_ended_long_ago_is_forgotten_and_all_of_it() {
     let kept = [
         saga(&db, 90, None).await,
         saga(&db, 80, Some(79)).await,
+        saga(&db, 70, Some(69)).await,
         saga(&db, 40, Some(2)).await,
         saga(&db, 1, Some(1)).await,
     ];
     query("UPDATE saga SET status = 'resolved' WHERE id = $1")
         .bind(kept[1])
+        .execute(&db)
+        .await
+        .unwrap();
+    query("UPDATE saga_journal SET verb = 'skip' WHERE saga_id = $1")
+        .bind(kept[2])
         .execute(&db)
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! Lanes that lose their connection, their owner, or their process.
 
-use messaging::message::Outcome;
+use messaging::{message::Outcome, writer::NotWritten};
 use sqlx::AssertSqlSafe;
 
 use crate::{
@@ -161,6 +161,40 @@ async fn who_loses_its_connection_to_a_standby_becomes_the_standby() {
     post.send(&saga.reserve(1, "apple")).await;
     post.replies(&saga, 1).await;
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_loses_its_lane_to_a_standby_says_so_and_waits() {
+    let world = World::new("ousted").await;
+    let list = |revision| Request::List { sku: "ousted/item".to_owned(), revision };
+    let mut first = world.start("0").await;
+    let first_desk = first.writer(Desk);
+    first_desk.write(list(1)).await.unwrap();
+    let mut second = world.start("0").await;
+    let second_desk = second.writer(Desk);
+    world.until(&sessions("true", "ousted.api.0"), 2).await;
+
+    // Idle and with nothing to mark, it does not notice.
+    world.until("SELECT last_seq - published_seq FROM outbox_lane", 0).await;
+    let owner = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks JOIN pg_database
+         ON pg_locks.database = pg_database.oid AND datname = current_database()
+         WHERE locktype = 'advisory' AND granted AND pid IN
+            (SELECT pid FROM pg_stat_activity WHERE application_name = 'ousted.api.0')";
+    assert_eq!(world.number(owner).await, 1);
+    second_desk.ready().await;
+    assert!(matches!(first_desk.write(list(2)).await, Err(NotWritten::Unavailable(_))));
+    first_desk.readiness().wait_for(|ready| !ready).await.unwrap();
+    // Who asks now is not kept waiting.
+    assert!(matches!(first_desk.write(list(3)).await, Err(NotWritten::Unavailable(_))));
+    second_desk.write(list(4)).await.unwrap();
+
+    second.stop().await;
+    first_desk.ready().await;
+    first_desk.write(list(5)).await.unwrap();
+    let done = "SELECT count(*) FROM effect WHERE what IN ('list 1', 'list 4', 'list 5')";
+    assert_eq!(world.number(done).await, 3);
+    assert_eq!(world.number("SELECT count(*) FROM effect").await, 3);
+    first.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
