@@ -21,10 +21,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = Compiler::new(["."])?;
     compiler.include_imports(true).include_source_info(true);
     for file in proto_files(Path::new("."))? {
-        println!("cargo::rerun-if-changed={}", file.display());
         compiler.open_file(file)?;
     }
-    println!("cargo::rerun-if-changed=build.rs");
+    // The folder and all below, so that a new file is noticed too.
+    println!("cargo::rerun-if-changed=.");
 
     let mut files = compiler.file_descriptor_set();
     for file in &mut files.file {

@@ -9,8 +9,15 @@ use crate::{Error, kafka, postgres};
 
 /// The right to run a server on a data folder: one process at a time, given back when it ends in
 /// whatever way.
+///
+/// The lock's file stays beside the data. So it also tells whose data it is: ours never lies without.
 #[derive(Debug)]
-pub(crate) struct Claim(#[expect(dead_code, reason = "held for its lock only")] File);
+pub(crate) struct Claim {
+    #[expect(dead_code, reason = "held for its lock only")]
+    lock: File,
+    is_first: bool,
+    data_dir: PathBuf,
+}
 
 impl Claim {
     /// Also makes the folder's parents.
@@ -18,15 +25,16 @@ impl Claim {
         if let Some(parent) = data_dir.parent() {
             create(parent)?;
         }
-        let path = beside(data_dir, ".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::io(format!("opening {path:?}")))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
+        let path = beside(data_dir, LOCK);
+        let (file, is_first) = match OpenOptions::new().create_new(true).write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (OpenOptions::new().write(true).open(&path), false)
+            }
+            made => (made, true),
+        };
+        let lock = file.map_err(Error::io(format!("opening {path:?}")))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { lock, is_first, data_dir: data_dir.to_owned() }),
             Err(TryLockError::WouldBlock) => {
                 Err(Error::FolderInUse { folder: data_dir.to_owned() })
             }
@@ -35,6 +43,21 @@ impl Claim {
             }
         }
     }
+
+    /// Refuses data that lay here before any claim of ours, and takes this one back.
+    pub(crate) fn refuse_foreign(&self) -> Result<(), Error> {
+        if !self.is_first || is_empty(&real(&self.data_dir)) {
+            return Ok(());
+        }
+        let lock = beside(&self.data_dir, LOCK);
+        let _ = fs::remove_file(&lock);
+        let why = format!("no {} beside it says that it is ours", lock.display());
+        Err(Error::ForeignFolder { folder: self.data_dir.clone(), why })
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
 }
 
 /// Wipes what a server kept in `data_dir`, wherever it really lies, with its log; no data is no error.
@@ -47,25 +70,29 @@ pub fn remove(data_dir: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let claim = Claim::on(&wanted)?;
+    claim.refuse_foreign()?;
     let real = real(&wanted);
-    let is_empty = fs::read_dir(&real).map_or(true, |mut entries| entries.next().is_none());
-    if !(is_empty || postgres::wrote(&real) || kafka::wrote(&real)) {
+    if !(is_empty(&real) || postgres::wrote(&real) || kafka::wrote(&real)) {
         let why = "it is neither Postgres's nor Kafka's".to_owned();
         return Err(Error::ForeignFolder { folder: real, why });
     }
+    let real_claim = if real == wanted { None } else { Some(Claim::on(&real)?) };
     postgres::stop_orphan(&real);
     kafka::stop_orphan(&real);
     wipe(&real)?;
     if real != wanted {
         fs::remove_file(&wanted).map_err(Error::io(format!("removing {wanted:?}")))?;
+        let _ = fs::remove_file(beside(&real, LOCK));
     }
-    for suffix in [LOG, LAST_LOG, ".lock"] {
+    for suffix in [LOG, LAST_LOG, LOCK] {
         let _ = fs::remove_file(beside(&wanted, suffix));
     }
-    drop(claim);
+    drop((claim, real_claim));
     Ok(())
 }
 
+/// Suffix of the file whose lock is the claim on a data folder.
+const LOCK: &str = ".lock";
 /// Suffix of the log that lies beside a data folder.
 pub(crate) const LOG: &str = ".log";
 /// Suffix of the log of the start before.
@@ -80,7 +107,9 @@ pub(crate) fn beside(data_dir: &Path, suffix: &str) -> PathBuf {
 
 /// Where the data lies when `wanted` is only a link to it.
 pub(crate) fn real(wanted: &Path) -> PathBuf {
-    fs::read_link(wanted).unwrap_or_else(|_| wanted.to_owned())
+    let Ok(target) = fs::read_link(wanted) else { return wanted.to_owned() };
+    // A relative one begins where the link lies.
+    wanted.parent().map_or_else(|| target.clone(), |parent| parent.join(&target))
 }
 
 /// Servers change their working directory, so paths are made absolute at the edge.

@@ -83,6 +83,7 @@ impl Kafka {
         let java = java::find(options.java.as_deref()).await?;
         let jars = jars::find_or_bring(&options, &java).await?;
         let claim = Claim::on(&data_dir)?;
+        claim.refuse_foreign()?;
         stop_orphan(&data_dir);
         folder::create(&data_dir)?;
         let throw_away = options

@@ -1,8 +1,11 @@
 //! Servers of an earlier process of ours that outlived it, found through the process id they left in
 //! their data folder.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ use nix::unistd::Pid;
 const PATIENCE: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// Ends the process named in the first line of `pid_file`, provided that its command line mentions
+/// Ends the process named in the first line of `pid_file`, provided that its command line names
 /// `data_dir`: after a reboot the number may be anybody's. Blocks until it is gone.
 pub(crate) fn stop(pid_file: &Path, data_dir: &Path, signal: Signal) {
     let Some(pid) = pid_in(pid_file) else { return };
@@ -35,19 +38,23 @@ fn pid_in(pid_file: &Path) -> Option<Pid> {
     (pid > 1).then_some(Pid::from_raw(pid))
 }
 
+/// Whether one of its arguments is the folder, or a path in it.
 fn runs_on(pid: Pid, data_dir: &Path) -> bool {
-    let data_dir = data_dir.to_string_lossy();
-    command_line(pid).is_some_and(|line| line.contains(data_dir.as_ref()))
+    arguments(pid).iter().any(|argument| Path::new(argument).starts_with(data_dir))
 }
 
-fn command_line(pid: Pid) -> Option<String> {
-    if let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) {
-        return Some(String::from_utf8_lossy(&line).into_owned());
-    }
-    let pid = pid.to_string();
-    let listed =
-        std::process::Command::new("ps").args(["-o", "args=", "-p", &pid]).output().ok()?;
-    Some(String::from_utf8_lossy(&listed.stdout).into_owned())
+/// Without `/proc`, an argument with a space falls apart, and its server is left alone.
+fn arguments(pid: Pid) -> Vec<OsString> {
+    let line = match fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(line) => return split(&line, 0),
+        Err(_) => Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output(),
+    };
+    line.map_or_else(|_| Vec::new(), |listed| split(listed.stdout.trim_ascii(), b' '))
+}
+
+fn split(line: &[u8], separator: u8) -> Vec<OsString> {
+    let arguments = line.split(|byte| *byte == separator);
+    arguments.map(|argument| OsStr::from_bytes(argument).to_owned()).collect()
 }
 
 fn gone(pid: Pid, patience: Duration) -> bool {

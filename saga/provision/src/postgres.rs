@@ -69,9 +69,9 @@ impl Options {
 /// A running Postgres. It ends with this handle, and at the latest with our process.
 #[derive(Debug)]
 pub struct Postgres {
-    // Ended before the claim on its folder is given back: fields drop in this order.
+    // Ended before the claims on its folder are given back: fields drop in this order.
     process: Process,
-    claim: Option<Claim>,
+    claims: Vec<Claim>,
     options: Options,
     data_dir: PathBuf,
     port: u16,
@@ -86,8 +86,14 @@ impl Postgres {
         let started = Instant::now();
         let wanted = folder::absolute(&options.data_dir)?;
         let claim = Claim::on(&wanted)?;
+        claim.refuse_foreign()?;
         let account = Account::for_data(&wanted)?;
         let data_dir = account::place(&wanted, account.as_ref(), &options.progress).await?;
+        let mut claims = vec![claim];
+        if data_dir != wanted {
+            // A copy of the link leads to the same data.
+            claims.push(Claim::on(&data_dir)?);
+        }
         stop_orphan(&data_dir);
         let binaries = binaries::find(options.bin_dir.as_deref(), &data_dir).await?;
         if !wrote(&data_dir) {
@@ -114,7 +120,7 @@ impl Postgres {
                 Ok(()) => {
                     let took_ms = started.elapsed().as_millis();
                     tracing::info!(port, took_ms, "postgres is ready");
-                    return Ok(Self { process, claim: Some(claim), options, data_dir, port });
+                    return Ok(Self { process, claims, options, data_dir, port });
                 }
                 Err(Error::Died { tail, .. })
                     if tail.contains("shared memory block")
@@ -166,13 +172,13 @@ impl Postgres {
     /// Crashes it, as a test of what survives. The folder may be used by a new start afterwards.
     pub fn kill(&mut self) {
         self.process.kill();
-        self.claim = None;
+        self.claims.clear();
     }
 
     /// Ends it if it still runs, and starts it again on the same data and port.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.process.stop(Signal::SIGINT, STOP_PATIENCE).await;
-        self.claim = None;
+        self.claims.clear();
         *self = Self::start(Options { port: self.port, ..self.options.clone() }).await?;
         Ok(())
     }

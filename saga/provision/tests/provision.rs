@@ -130,14 +130,58 @@ async fn a_folder_the_server_cannot_reach_becomes_a_link_to_one_it_can() {
     server.restart().await.unwrap();
     assert_eq!(count(&server.url("postgres")).await, 0);
 
+    let copy = closed.join("copy");
+    std::os::unix::fs::symlink(&real, &copy).unwrap();
+    fs::copy(closed.join("pg.lock"), closed.join("copy.lock")).unwrap();
+    let started = Postgres::start(quick(copy.clone())).await;
+    assert!(matches!(started, Err(Error::FolderInUse { .. })), "{started:?}");
+    assert!(matches!(provision::remove(&copy), Err(Error::FolderInUse { .. })));
+
     // Whoever removes the link wants a new beginning.
     server.stop().await;
     fs::remove_file(&wanted).unwrap();
     let server = Postgres::start(quick(wanted.clone())).await.unwrap();
     run(&server.url("postgres"), "CREATE TABLE kept (n int)").await;
+    let new = server.data_dir().to_owned();
     server.stop().await;
     provision::remove(&wanted).unwrap();
-    assert!(!real.exists() && !wanted.is_symlink());
+    assert!(!new.exists() && !wanted.is_symlink());
+    // But the link may have been moved, so what it led to is not touched.
+    assert!(real.exists());
+    fs::remove_file(real.with_extension("lock")).unwrap();
+    fs::remove_dir_all(real).unwrap();
+}
+
+#[tokio::test]
+async fn data_that_is_not_ours_is_neither_used_nor_wiped() {
+    let folder = Folder::new();
+    let server = Postgres::start(quick(folder.path("pg"))).await.unwrap();
+    // As of somebody else, whose server runs.
+    fs::remove_file(folder.path("pg.lock")).unwrap();
+    for _ in 0..2 {
+        let started = Postgres::start(quick(folder.path("pg"))).await;
+        says(started, &["pg.lock"]);
+        assert!(matches!(provision::remove(&folder.path("pg")), Err(Error::ForeignFolder { .. })));
+    }
+    run(&server.url("postgres"), "SELECT 1").await;
+
+    fs::create_dir(folder.path("kafka")).unwrap();
+    fs::write(folder.path("kafka/server.properties"), "mine").unwrap();
+    let started = Kafka::start(kafka::Options::new(folder.path("kafka"))).await;
+    says(started, &["kafka.lock"]);
+    assert!(matches!(provision::remove(&folder.path("kafka")), Err(Error::ForeignFolder { .. })));
+    assert_eq!(fs::read_to_string(folder.path("kafka/server.properties")).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn a_relative_link_begins_where_it_lies() {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink("elsewhere", folder.path("pg")).unwrap();
+    let server = Postgres::start(quick(folder.path("pg"))).await.unwrap();
+    assert_eq!(server.data_dir(), folder.path("elsewhere"));
+    server.stop().await;
+    provision::remove(&folder.path("pg")).unwrap();
+    assert!(!folder.path("elsewhere").exists());
 }
 
 #[tokio::test]

@@ -41,7 +41,8 @@ struct Followed {
 pub(crate) struct Following {
     order_id: Uuid,
     changes: Changes,
-    receiver: watch::Receiver<Option<Arc<Change>>>,
+    /// Given back under the lock, so that of two who leave together one is the last.
+    receiver: Option<watch::Receiver<Option<Arc<Change>>>>,
 }
 
 impl Changes {
@@ -56,7 +57,7 @@ impl Changes {
         let mut receiver = sender.subscribe();
         // What others have been told already is news to this one.
         receiver.mark_changed();
-        Ok(Following { order_id, changes: self.clone(), receiver })
+        Ok(Following { order_id, changes: self.clone(), receiver: Some(receiver) })
     }
 
     /// Tells what has been committed.
@@ -91,15 +92,15 @@ impl Following {
     /// The latest change that this follower has not seen. It may be one that was already known
     /// from elsewhere.
     pub(crate) async fn next(&mut self) -> Arc<Change> {
-        loop {
-            if self.receiver.changed().await.is_err() {
-                // The sender stays as long as somebody follows.
-                std::future::pending::<()>().await;
-            }
-            if let Some(change) = &*self.receiver.borrow_and_update() {
+        // Receiver and sender stay as long as somebody follows.
+        while let Some(receiver) = &mut self.receiver
+            && receiver.changed().await.is_ok()
+        {
+            if let Some(change) = &*receiver.borrow_and_update() {
                 return Arc::clone(change);
             }
         }
+        std::future::pending().await
     }
 }
 
@@ -107,8 +108,9 @@ impl Drop for Following {
     fn drop(&mut self) {
         let mut followed = self.changes.lock();
         followed.follower_count -= 1;
+        self.receiver = None;
         let is_last =
-            followed.orders.get(&self.order_id).is_some_and(|sender| sender.receiver_count() == 1);
+            followed.orders.get(&self.order_id).is_some_and(|sender| sender.receiver_count() == 0);
         if is_last {
             followed.orders.remove(&self.order_id);
         }

@@ -54,6 +54,10 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
             return Ok(*running);
         }
         if let Some(status) = child.try_wait().map_err(cannot)? {
+            if status.success() {
+                // It found that another one had begun just before, and joined it.
+                return until_ready(data_dir).await;
+            }
             return Err(ended_early(&log_path, status));
         }
         tokio::select! {

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, time::Duration};
 
 use bootstrap::{Common, Tasks};
-use clap::Parser;
+use clap::{Parser, builder::Resettable};
 use tokio_util::sync::CancellationToken;
 
 use super::database;
@@ -67,11 +67,13 @@ impl Services {
 
 const DEADLINE_GRACE: Duration = Duration::from_secs(2);
 
-/// Settings from flags, with the variables and defaults that the service itself knows.
+/// Settings from flags, with the defaults that the service itself knows. Variables were read before.
 pub(super) fn parse<C: Parser>(flags: Vec<String>) -> Result<C, Failure> {
     let name = OsString::from("saga");
     let args = std::iter::once(name).chain(flags.into_iter().map(OsString::from));
-    C::try_parse_from(args).map_err(|error| {
+    let command = C::command().mut_args(|arg| arg.env(Resettable::Reset));
+    let parsed = command.try_get_matches_from(args).and_then(|args| C::from_arg_matches(&args));
+    parsed.map_err(|error| {
         Failure::usage("the settings of the services are wrong").why(error.to_string())
     })
 }

@@ -1,7 +1,7 @@
 //! Who runs Postgres when we are root, which it refuses to be, and where that user can keep data.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::process::CommandExt;
@@ -68,19 +68,9 @@ pub(crate) async fn place(
         return Ok(wanted.to_owned());
     }
 
-    let mut hasher = DefaultHasher::new();
-    wanted.hash(&mut hasher);
-    let elsewhere = PathBuf::from(format!("/var/tmp/saga-postgres-{:016x}", hasher.finish()));
-    if let Ok(found) = elsewhere.symlink_metadata() {
-        // Anybody may write to /var/tmp, so what lies there may be a trap.
-        if found.uid() != account.uid || !found.is_dir() {
-            let why = "somebody else made it".to_owned();
-            return Err(Error::ForeignFolder { folder: elsewhere, why });
-        }
-        // Whoever removed the link wanted the data gone.
-        super::stop_orphan(&elsewhere);
-        folder::wipe(&elsewhere)?;
-    }
+    // A new name each time: what lies under an old one may be in use, through a link that was moved.
+    let name = format!("saga-postgres-{:016x}", RandomState::new().hash_one(wanted));
+    let elsewhere = Path::new("/var/tmp").join(name);
     // An empty folder in the link's place is no loss.
     let _ = fs::remove_dir(wanted);
     symlink(&elsewhere, wanted)

@@ -51,11 +51,14 @@ impl Binaries {
     }
 }
 
-/// The first that fits: the wanted folder and no other if one is named; else PATH, `pg_config`, and
+/// The first that fits: the wanted folder and no other if one is named, by the caller or in `PG_BIN`;
+/// else PATH, `pg_config`, and
 /// the usual places, newest first. Existing data asks for its own version.
 pub(crate) async fn find(wanted: Option<&Path>, data_dir: &Path) -> Result<Binaries, Error> {
-    let folders = match wanted {
-        Some(wanted) => vec![wanted.to_owned()],
+    let named = std::env::var_os("PG_BIN").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let wanted = wanted.map(Path::to_owned).or(named);
+    let folders = match &wanted {
+        Some(wanted) => vec![wanted.clone()],
         None => usual_folders().await,
     };
     let written = fs::read_to_string(data_dir.join("PG_VERSION"));
@@ -75,7 +78,7 @@ pub(crate) async fn find(wanted: Option<&Path>, data_dir: &Path) -> Result<Binar
             found: others.join(", "),
         }),
         Ok(_) | Err(_) => Err(Error::NoPostgres {
-            looked_in: match wanted {
+            looked_in: match &wanted {
                 Some(wanted) => wanted.display().to_string(),
                 None => "PATH, pg_config, /usr/lib/postgresql, Homebrew, Postgres.app".to_owned(),
             },

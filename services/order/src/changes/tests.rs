@@ -54,6 +54,26 @@ async fn nothing_is_kept_when_nobody_follows() {
     assert_eq!(changes.lock().follower_count, 0);
 }
 
+#[test]
+fn of_two_who_leave_together_one_is_the_last() {
+    let changes = Changes::default();
+    for _ in 0..2_000 {
+        let id = Uuid::now_v7();
+        let both = [(); 2].map(|()| changes.follow(id).unwrap());
+        let together = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for following in both {
+                let together = &together;
+                scope.spawn(move || {
+                    together.wait();
+                    drop(following);
+                });
+            }
+        });
+    }
+    assert!(changes.followed().is_empty());
+}
+
 #[tokio::test]
 async fn there_is_a_limit_to_followers() {
     let changes = Changes::default();

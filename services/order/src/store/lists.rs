@@ -1,5 +1,6 @@
 //! Reads over many orders: pages, sums, and the catalogue.
 
+use messaging::message::first_id_at;
 use sqlx::{FromRow, PgExecutor, query_as};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -110,12 +111,6 @@ pub(crate) async fn sums(
     .bind(placed_after)
     .fetch_all(db)
     .await
-}
-
-/// Ids begin with their time in milliseconds, so that the primary key finds orders by time too.
-fn first_id_at(at: OffsetDateTime) -> Uuid {
-    let millis = at.unix_timestamp_nanos() / 1_000_000;
-    Uuid::from_u128(u128::try_from(millis).unwrap_or_default() << 80)
 }
 
 /// What can be ordered.
