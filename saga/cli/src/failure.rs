@@ -18,6 +18,7 @@ pub(crate) struct Failure {
     why: Vec<String>,
     next: Option<String>,
     exit_code: u8,
+    may_be_done: bool,
 }
 
 /// A check that was asked for did not hold; the other codes are those of
@@ -34,7 +35,13 @@ const ERROR: &str = "error:";
 
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), why: Vec::new(), next: None, exit_code: FAULT }
+        Self {
+            what: what.into(),
+            why: Vec::new(),
+            next: None,
+            exit_code: FAULT,
+            may_be_done: false,
+        }
     }
 
     /// The command can never be right as it stands.
@@ -64,7 +71,8 @@ impl Failure {
 
     /// What a service answered; `peer` is its name with its address.
     pub(crate) fn from_status(status: &Status, peer: &str, address: &str) -> Self {
-        let exit_code = bootstrap::problem::exit_code(status.code());
+        let code = code(status);
+        let exit_code = bootstrap::problem::exit_code(code);
         if is_refused_connection(status) {
             let what = format!("nothing listens on {address}, where the {peer} should be");
             let next = "start it with `saga up`, or say where it is with --port-base or --config";
@@ -84,11 +92,30 @@ impl Failure {
                 }
                 failure
             }
+            _ if code != status.code() => {
+                Self::new(format!("no answer from the {peer} at {address}: {message}"))
+            }
             _ => Self::new(format!("the {peer} says: {message}")),
         };
         failure.exit_code = exit_code;
-        failure.next = next_after(status);
+        failure.next = next_after(code, status);
+        failure.may_be_done = matches!(
+            code,
+            Code::DeadlineExceeded
+                | Code::Unavailable
+                | Code::Unknown
+                | Code::Internal
+                | Code::DataLoss
+        );
         failure
+    }
+
+    /// Of an order that may have been taken: the same request again is the same order.
+    pub(crate) fn of_request(self, request_id: &str) -> Self {
+        if !self.may_be_done {
+            return self;
+        }
+        self.next(format!("the order may be taken: send it again with --request-id {request_id}"))
     }
 
     /// What another process of this command wrote when it failed with this code.
@@ -102,6 +129,11 @@ impl Failure {
     /// Whether this request was answered with a no, or came to nothing: others may fare better.
     pub(crate) fn is_of_the_request(&self) -> bool {
         ANSWERED_NO.contains(&self.exit_code)
+    }
+
+    /// Whether what was asked for may be done all the same.
+    pub(crate) fn may_be_done(&self) -> bool {
+        self.may_be_done
     }
 
     /// The failure of many, told one by one before, that ends with the code of this one.
@@ -132,13 +164,25 @@ impl Failure {
     }
 }
 
-fn next_after(status: &Status) -> Option<String> {
+/// What happened on this side of the connection has a source; tonic's own code for it says little.
+fn code(status: &Status) -> Code {
+    let (code, is_ours) = (status.code(), status.source().is_some());
+    if is_ours && code == Code::Cancelled {
+        Code::DeadlineExceeded
+    } else if is_ours && (code == Code::Unknown || code == Code::Internal) {
+        Code::Unavailable
+    } else {
+        code
+    }
+}
+
+fn next_after(code: Code, status: &Status) -> Option<String> {
     let details = status.get_error_details();
     let retry_after = details.retry_info().and_then(|retry| retry.retry_delay);
     if let Some(delay) = retry_after {
         return Some(format!("send it again after {}", units::brief(delay)));
     }
-    let next = match (status.code(), details.resource_info().map(|info| &*info.resource_type)) {
+    let next = match (code, details.resource_info().map(|info| &*info.resource_type)) {
         (Code::NotFound, Some("order")) => "`saga order list` shows the orders there are",
         (Code::NotFound, Some("item")) => "`saga stock list` shows the items there are",
         (Code::NotFound, Some("payment")) => "`saga payment list` shows the payments there are",

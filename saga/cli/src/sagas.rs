@@ -4,6 +4,7 @@ mod follow;
 mod list;
 
 use proto::saga::{GetSagaRequest, GetSagaResponse, Saga, WatchSagasRequest};
+use tonic::Status;
 
 use crate::{
     clients::{Clients, Sagas},
@@ -91,7 +92,7 @@ async fn watch_all(
             crate::output::talk("some moves were left out here: this reader is too slow");
         }
     }
-    Ok(())
+    Err(sagas.failure(&Status::unavailable("it stops and tells no more")))
 }
 
 /// The stream is opened before the saga is read, so that no move falls in between.

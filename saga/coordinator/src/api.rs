@@ -231,10 +231,12 @@ fn required(field: &str, text: String) -> Result<String, Problem> {
 
 fn short(field: &str, text: String) -> Result<String, Problem> {
     let length = text.chars().count();
-    if length > TEXT_MAX || text.contains('\0') {
+    if length > TEXT_MAX || text.chars().any(char::is_control) {
         return Err(Problem::invalid(
             field,
-            format!("has {length} characters, {TEXT_MAX} are allowed, and none may be NUL"),
+            format!(
+                "has {length} characters, {TEXT_MAX} are allowed, none of them a control character"
+            ),
         ));
     }
     Ok(text)

@@ -76,3 +76,27 @@ async fn a_closed_port_says_how_to_start_the_system() {
     assert!(failure.next.as_ref().unwrap().contains("saga up"), "{failure:?}");
     assert_eq!(failure.exit_code(), 5);
 }
+
+#[test]
+fn an_order_that_may_be_taken_can_be_sent_again_as_the_same() {
+    let of = |status: Status| {
+        let failure = Failure::from_status(&status, "order service", "127.0.0.1:7101");
+        failure.of_request("r-1").text()
+    };
+    for status in [Status::deadline_exceeded("late"), Status::unavailable("gone")] {
+        assert!(of(status).contains("--request-id r-1"));
+    }
+    for status in [Status::invalid_argument("no"), Status::resource_exhausted("busy")] {
+        assert!(!of(status).contains("r-1"));
+    }
+}
+
+#[test]
+fn what_happens_on_this_side_has_the_code_of_its_meaning() {
+    let code = |error: &str, code| {
+        let status = Status::from_error(error.into());
+        assert_eq!(status.code(), code, "what tonic makes of it");
+        Failure::from_status(&status, "coordinator", "127.0.0.1:7100").exit_code()
+    };
+    assert_eq!(code("h2 protocol error", Code::Unknown), 5);
+}

@@ -87,8 +87,9 @@ pub(super) async fn run(args: Args, clients: &Clients, format: Format) -> Result
 
 /// Takes an order; it is pending when this returns.
 pub(crate) async fn place(orders: &Orders, request: PlaceOrderRequest) -> Result<Order, Failure> {
-    let taken =
-        orders.ask(request, async |mut api, request| api.place_order(request).await).await?;
+    let request_id = request.request_id.clone();
+    let taken = orders.ask(request, async |mut api, request| api.place_order(request).await).await;
+    let taken = taken.map_err(|failure| failure.of_request(&request_id))?;
     Ok(taken.order.unwrap_or_default())
 }
 
@@ -176,6 +177,8 @@ struct Tally {
     taken: usize,
     cancelled: u32,
     not_taken: usize,
+    /// Nobody said.
+    unknown: usize,
     /// Taken, and then stuck, or lost from sight.
     not_followed: usize,
     /// The first that is not only about its own order, else the first.
@@ -186,7 +189,9 @@ impl Tally {
     fn add(&mut self, Outcome { order, failure }: Outcome) {
         let is_cancelled = |order: &Order| order.status() == OrderStatus::Cancelled;
         self.taken += usize::from(order.is_some());
-        self.not_taken += usize::from(order.is_none());
+        let is_unknown = order.is_none() && failure.as_ref().is_some_and(Failure::may_be_done);
+        self.unknown += usize::from(is_unknown);
+        self.not_taken += usize::from(order.is_none() && !is_unknown);
         self.not_followed += usize::from(order.is_some() && failure.is_some());
         self.cancelled += u32::from(order.as_ref().is_some_and(is_cancelled));
         if let Some(failure) = failure
@@ -200,12 +205,13 @@ impl Tally {
     }
 
     fn verdict(self, total: usize) -> Result<(), Failure> {
-        let Self { taken, cancelled, not_taken, not_followed, worst } = self;
+        let Self { taken, cancelled, not_taken, unknown, not_followed, worst } = self;
         let mut text = format!("{} orders taken", units::count(taken as u64));
         for (number, what) in [
             (not_followed, "of them not followed to their end"),
             (not_taken, "not taken"),
-            (total - taken - not_taken, "not sent"),
+            (unknown, "perhaps taken"),
+            (total - taken - not_taken - unknown, "not sent"),
         ] {
             if number > 0 {
                 text.push_str(&format!(", {} {what}", units::count(number as u64)));

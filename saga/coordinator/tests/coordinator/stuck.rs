@@ -166,6 +166,8 @@ async fn every_verb_says_who_why_and_which_request_it_is() {
         retry(order, ""),
         retry(order, "\0"),
         RetryStepRequest { reason: "x".repeat(1_001), ..retry(order, "1") },
+        // It would forge lines of somebody's terminal.
+        RetryStepRequest { reason: "ok\u{1b}[2J\n03:00 done".to_owned(), ..retry(order, "1") },
     ];
     for request in without {
         let refused = client.retry_step(request).await.unwrap_err();

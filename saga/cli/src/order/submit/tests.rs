@@ -1,4 +1,5 @@
 use clap::Parser;
+use tonic::Status;
 
 use super::*;
 
@@ -76,6 +77,17 @@ fn the_worst_of_many_decides_the_exit_code() {
     let stuck = || Outcome { failure: Some(Failure::check("stuck")), ..taken() };
     assert_eq!(code_of(vec![taken(), stuck()]), 7);
     assert_eq!(code_of(vec![stuck(), failed(away)]), 5);
+}
+
+#[test]
+fn what_nobody_answered_is_not_said_not_to_be_taken() {
+    let mut tally = Tally::default();
+    for status in [Status::deadline_exceeded("late"), Status::invalid_argument("no")] {
+        let failure = Failure::from_status(&status, "order service", "127.0.0.1:7101");
+        tally.add(Outcome { order: None, failure: Some(failure) });
+    }
+    let told = tally.verdict(3).unwrap_err().text();
+    assert!(told.contains("0 orders taken, 1 not taken, 1 perhaps taken, 1 not sent"), "{told}");
 }
 
 #[test]
