@@ -3,10 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -78,10 +75,7 @@ impl Subscription {
             // Of a partition. A larger record comes all the same, alone.
             .set("fetch.message.max.bytes", "262144")
             .set("fetch.max.bytes", "2097152")
-            .create_with_context(Rebalances {
-                lane: membership.name.clone(),
-                assigned: AtomicBool::new(false),
-            })?;
+            .create_with_context(Rebalances { lane: membership.name.clone() })?;
         let topics: Vec<String> =
             membership.topics.iter().map(|topic| format!("{}{topic}", kafka.namespace)).collect();
         consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -111,9 +105,7 @@ impl Subscription {
         if let Some(carried) = self.carried.pop_front() {
             return Ok(Some(carried));
         }
-        // A partition that was paused, went, and came back is still paused.
-        let has_new = self.consumer.context().assigned.swap(false, Ordering::Relaxed);
-        if self.paused || has_new {
+        if self.paused {
             self.consumer.resume(&self.consumer.assignment()?)?;
             self.paused = false;
         }
@@ -223,8 +215,6 @@ fn as_they_came(borrowed: &BorrowedHeaders) -> Option<Headers> {
 /// Tells which partitions come and go.
 struct Rebalances {
     lane: String,
-    /// Whether partitions came since this was looked at.
-    assigned: AtomicBool,
 }
 
 impl ClientContext for Rebalances {}
@@ -233,7 +223,6 @@ impl ConsumerContext for Rebalances {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                self.assigned.store(true, Ordering::Relaxed);
                 info!(lane = self.lane, partitions = partitions.count(), "partitions assigned");
             }
             Rebalance::Revoke(partitions) => {
