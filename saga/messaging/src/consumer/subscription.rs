@@ -27,7 +27,8 @@ pub(super) struct Subscription {
     consumer: BaseConsumer<Rebalances>,
     lane: String,
     namespace: String,
-    paused: bool,
+    /// What waits for a transaction, also where the group has taken it away since.
+    paused: TopicPartitionList,
     /// Records that came although only the group was to be served.
     carried: VecDeque<Record>,
     topics: HashMap<String, Arc<str>>,
@@ -83,7 +84,7 @@ impl Subscription {
             consumer,
             lane: membership.name.clone(),
             namespace: kafka.namespace.clone(),
-            paused: false,
+            paused: TopicPartitionList::new(),
             carried: VecDeque::new(),
             topics: HashMap::new(),
             fetching,
@@ -105,9 +106,9 @@ impl Subscription {
         if let Some(carried) = self.carried.pop_front() {
             return Ok(Some(carried));
         }
-        if self.paused {
-            self.consumer.resume(&self.consumer.assignment()?)?;
-            self.paused = false;
+        if self.paused.count() > 0 {
+            // A partition that was paused, went, and comes back is still paused.
+            self.consumer.resume(&std::mem::take(&mut self.paused))?;
         }
         self.receive(patience)
     }
@@ -115,8 +116,14 @@ impl Subscription {
     /// Lets the group hear of us while a transaction has to wait. A paused partition gives no
     /// records; what comes of a new one is kept for the next poll.
     pub(super) fn keep_alive(&mut self) -> Result<(), Error> {
-        self.consumer.pause(&self.consumer.assignment()?)?;
-        self.paused = true;
+        let assigned = self.consumer.assignment()?;
+        self.consumer.pause(&assigned)?;
+        for partition in assigned.elements() {
+            let (topic, number) = (partition.topic(), partition.partition());
+            if self.paused.find_partition(topic, number).is_none() {
+                self.paused.add_partition(topic, number);
+            }
+        }
         if let Some(record) = self.receive(Duration::ZERO)? {
             self.carried.push_back(record);
         }

@@ -146,7 +146,7 @@ async fn rewind(world: &World) {
 }
 
 /// The members of a group, once it has some and does not change.
-async fn members(world: &World, group: &str) -> Vec<String> {
+pub(crate) async fn members(world: &World, group: &str) -> Vec<String> {
     let group = format!("{}{group}", world.kafka.namespace);
     let client: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", &world.kafka.brokers).create().unwrap();

@@ -5,6 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::{
     commands::effects,
+    events::members,
     post::{Letter, Saga},
     shop::{Desk, Inventory, Request},
     world::{World, eventually},
@@ -35,6 +36,37 @@ async fn killed_connections_lose_nothing_and_repeat_nothing() {
     let holes = "SELECT max(seq) - count(*) FROM outbox WHERE lane = 'killed.commands.0'";
     assert_eq!(world.number(holes).await, 0);
     process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lane_waits_to_handle_may_go_to_another_and_come_back() {
+    let world = World::new("paused").await;
+    let post = world.post();
+    let mut first = world.start("0").await;
+    first.participant(Inventory);
+    assert_eq!(members(&world, "paused").await, ["paused.commands.0"]);
+    world.run("ALTER TABLE effect RENAME TO gone").await;
+    let asked: Vec<Saga> = (0..40).map(|_| Saga::new()).collect();
+    let letters: Vec<Letter> = asked.iter().map(|saga| saga.reserve(1, "apple")).collect();
+    post.send_all(&letters).await;
+    world.until_failing("paused.commands.0").await;
+
+    // It gives its partitions back while it waits, and gets half of them again while it works.
+    let mut second = world.start("1").await;
+    second.participant(Inventory);
+    let both = eventually(async || (members(&world, "paused").await.len() == 2).then_some(()));
+    both.await.unwrap();
+    world.run("ALTER TABLE gone RENAME TO effect").await;
+
+    let replies = post.replies_to_all(&asked).await;
+    assert!(replies.iter().flatten().all(|reply| reply.outcome() == Outcome::Succeeded));
+    let asked_later: Vec<Saga> = (0..40).map(|_| Saga::new()).collect();
+    let letters: Vec<Letter> = asked_later.iter().map(|saga| saga.reserve(1, "apple")).collect();
+    post.send_all(&letters).await;
+    post.replies_to_all(&asked_later).await;
+    world.until("SELECT count(*) FROM effect WHERE what = 'reserve apple'", 80).await;
+    first.stop().await;
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

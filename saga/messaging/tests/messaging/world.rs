@@ -95,6 +95,15 @@ impl World {
         );
         self.until(&waiting, 1).await;
     }
+
+    /// Waits until a transaction of that lane was rolled back.
+    pub(crate) async fn until_failing(&self, lane: &str) {
+        let rolled_back = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE query = 'ROLLBACK' AND application_name = '{lane}'"
+        );
+        self.until(&rolled_back, 1).await;
+    }
 }
 
 /// Looks until it is there, or gives up.
