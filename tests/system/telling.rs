@@ -81,8 +81,9 @@ async fn it_is_counted_by_all_services(shop: &Shop) {
 }
 
 /// What has not happened is not counted yet.
-const WITH_ITS_FIRST_EVENT: [&str; 7] = [
+const WITH_ITS_FIRST_EVENT: [&str; 8] = [
     "consumer_fetching_switched_total",
+    "consumer_rejoined_total",
     "saga_stuck_total",
     "saga_commands_resent_total",
     "saga_answers_left_total",

@@ -4,6 +4,7 @@
 //! fails is tried again, or split until the message that is to blame stands alone.
 
 mod batch;
+mod coverage;
 mod pace;
 mod poll;
 mod subscription;

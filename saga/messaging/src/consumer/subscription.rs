@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use rdkafka::{
 use time::OffsetDateTime;
 use tracing::{debug, info, warn};
 
-use super::{Membership, Record, pace::Fetching};
+use super::{Membership, Record, coverage::Coverage, pace::Fetching};
 use crate::{
     Envelope, Error,
     message::{BadHeaders, Headers},
@@ -27,6 +30,7 @@ pub(super) struct Subscription {
     consumer: BaseConsumer<Rebalances>,
     lane: String,
     namespace: String,
+    coverage: Coverage,
     /// What waits for a transaction, also where the group has taken it away since.
     paused: TopicPartitionList,
     /// Records that came although only the group was to be served.
@@ -76,20 +80,25 @@ impl Subscription {
             // Of a partition. A larger record comes all the same, alone.
             .set("fetch.message.max.bytes", "262144")
             .set("fetch.max.bytes", "2097152")
-            .create_with_context(Rebalances { lane: membership.name.clone() })?;
-        let topics: Vec<String> =
+            .create_with_context(Rebalances {
+                lane: membership.name.clone(),
+                assigned: AtomicBool::new(false),
+            })?;
+        let topics =
             membership.topics.iter().map(|topic| format!("{}{topic}", kafka.namespace)).collect();
-        consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Ok(Subscription {
+        let subscription = Subscription {
             consumer,
             lane: membership.name.clone(),
             namespace: kafka.namespace.clone(),
+            coverage: Coverage::new(membership.group.clone(), topics, kafka.partition_count),
             paused: TopicPartitionList::new(),
             carried: VecDeque::new(),
             topics: HashMap::new(),
             fetching,
             is_well: true,
-        })
+        };
+        subscription.join()?;
+        Ok(subscription)
     }
 
     pub(super) fn fetching(&self) -> Fetching {
@@ -109,6 +118,15 @@ impl Subscription {
         if self.paused.count() > 0 {
             // A partition that was paused, went, and comes back is still paused.
             self.consumer.resume(&std::mem::take(&mut self.paused))?;
+        }
+        if self.consumer.context().assigned.swap(false, Ordering::Relaxed) {
+            self.coverage.look_soon();
+        }
+        if self.coverage.is_lacking(&self.consumer) {
+            let lane = || self.lane.clone();
+            warn!(lane = lane(), "nobody has some of the partitions, joining the group again");
+            metrics::counter!("consumer_rejoined_total", "lane" => lane()).increment(1);
+            self.join()?;
         }
         self.receive(patience)
     }
@@ -138,6 +156,11 @@ impl Subscription {
             debug!(%error, "offsets not stored");
         }
         Ok(())
+    }
+
+    fn join(&self) -> Result<(), Error> {
+        let topics: Vec<&str> = self.coverage.topics().collect();
+        Ok(self.consumer.subscribe(&topics)?)
     }
 
     fn receive(&mut self, patience: Duration) -> Result<Option<Record>, Error> {
@@ -222,6 +245,8 @@ fn as_they_came(borrowed: &BorrowedHeaders) -> Option<Headers> {
 /// Tells which partitions come and go.
 struct Rebalances {
     lane: String,
+    /// Whether partitions were assigned, be it none, since this was looked at.
+    assigned: AtomicBool,
 }
 
 impl ClientContext for Rebalances {}
@@ -230,6 +255,7 @@ impl ConsumerContext for Rebalances {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
+                self.assigned.store(true, Ordering::Relaxed);
                 info!(lane = self.lane, partitions = partitions.count(), "partitions assigned");
             }
             Rebalance::Revoke(partitions) => {
