@@ -21,13 +21,11 @@ pub(crate) struct Hold {
     lane_name: String,
     /// Absent after trouble: claimed again before the next transaction.
     lane: Option<Lane>,
-    /// Whether another transaction is likely within a moment.
-    more_soon: bool,
 }
 
 impl Hold {
     pub(crate) fn new(messaging: Messaging, lane_name: String) -> Self {
-        Hold { messaging, lane_name, lane: None, more_soon: false }
+        Hold { messaging, lane_name, lane: None }
     }
 
     /// Waits until the lane is free, and until Postgres is there. Tells whether it is ours: not
@@ -43,24 +41,18 @@ impl Hold {
         }
     }
 
-    /// Whether another transaction is likely within a moment, so that it is worth beginning it with the
-    /// end of the one before.
-    pub(crate) fn expect(&mut self, more_soon: bool) {
-        self.more_soon = more_soon;
-    }
-
-    /// Commits what `work` does and says. Rolls it back when it fails, or panics.
+    /// Commits what `work` does and says. Rolls it back when it fails, or panics. Where another
+    /// transaction is likely within a moment, it is begun together with the end of this one.
     pub(crate) async fn transaction<T>(
         &mut self,
+        more_soon: bool,
         work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         self.claim_again().await?;
         let Some(lane) = &mut self.lane else { return Err(self.fenced()) };
         // To publish what was lost takes as long as there is much of it: that has its own limits.
         let result = match lane.look_after_published().await {
-            Ok(()) => {
-                within(TRANSACTION_PATIENCE, in_transaction(lane, self.more_soon, work)).await
-            }
+            Ok(()) => within(TRANSACTION_PATIENCE, in_transaction(lane, more_soon, work)).await,
             Err(failure) => Err(failure),
         };
         // What has no transaction, or cannot end it, is of no use any more.

@@ -174,18 +174,11 @@ impl Lane {
     pub(crate) async fn commit(&mut self, rows: Vec<Row>, more_soon: bool) -> Result<(), Error> {
         self.note_acknowledgements();
         if rows.is_empty() {
-            // A transaction that had an error, which the handler kept to itself, is rolled back by
-            // COMMIT without a word: the statement before it speaks up.
-            let end = if more_soon { "SELECT; COMMIT AND CHAIN" } else { "SELECT; COMMIT" };
-            raw_sql(end).execute(&mut self.connection).await?;
-            self.begun_ahead_at = more_soon.then(Instant::now);
-            return Ok(());
+            return self.end(more_soon).await;
         }
         let owner = self.ownership();
         outbox::write(&mut self.connection, &self.name, owner, self.last_seq + 1, &rows).await?;
-        let end = if more_soon { "COMMIT AND CHAIN" } else { "COMMIT" };
-        query(end).execute(&mut self.connection).await?;
-        self.begun_ahead_at = more_soon.then(Instant::now);
+        self.end(more_soon).await?;
         self.marked_seq = owner.published_seq;
         self.last_seq += rows.len() as i64;
         // Never before the commit is durable: what was told cannot be taken back. Nor before what
@@ -193,6 +186,15 @@ impl Lane {
         if !self.has_lost() {
             self.unacknowledged.push_back((self.last_seq, self.relay.publish(&rows)));
         }
+        Ok(())
+    }
+
+    async fn end(&mut self, more_soon: bool) -> Result<(), Error> {
+        // A transaction that had an error, which the handler kept to itself, is rolled back by COMMIT
+        // without a word: the statement before it speaks up.
+        let end = if more_soon { "SELECT; COMMIT AND CHAIN" } else { "SELECT; COMMIT" };
+        raw_sql(end).execute(&mut self.connection).await?;
+        self.begun_ahead_at = more_soon.then(Instant::now);
         Ok(())
     }
 

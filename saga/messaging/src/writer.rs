@@ -120,7 +120,7 @@ impl<W: Writer> Writes<W> {
     /// Returns when requests are worked on: not while another process has the lane, and never when
     /// the writer has ended before that.
     pub async fn ready(&self) {
-        if self.ready.clone().wait_for(|ready| *ready).await.is_err() {
+        if self.readiness().wait_for(|ready| *ready).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -226,14 +226,8 @@ impl<W: Writer> Work<W> {
                 received = timeout(IDLE_AFTER, requests.recv()) => match received {
                     Ok(Some(first)) => Waiting::of(first),
                     Ok(None) => return End::Stopping,
-                    Err(_) => match self.hold.idle().await {
-                        Err(failure) if failure.verdict() == Verdict::Stop => return End::LaneLost,
-                        Err(failure) => {
-                            debug!(lane = self.lane_name, error = chain(&failure), "not idle yet");
-                            continue;
-                        }
-                        Ok(()) => continue,
-                    },
+                    Err(_) if self.idle().await == Some(Verdict::Stop) => return End::LaneLost,
+                    Err(_) => continue,
                 },
                 () = shutdown.cancelled() => return End::Stopping,
             };
@@ -244,12 +238,18 @@ impl<W: Writer> Work<W> {
             }
             waiting.fill(requests);
             pace.starts(Instant::now(), waiting.len());
-            self.hold.expect(pace.is_busy());
-            if self.write(waiting).await == Some(Verdict::Stop) {
+            if self.write(waiting, pace.is_busy()).await == Some(Verdict::Stop) {
                 return End::LaneLost;
             }
             pace.ends(Instant::now());
         }
+    }
+
+    /// While nobody asks for anything. Returns what to do about a failure, if there was one.
+    async fn idle(&mut self) -> Option<Verdict> {
+        let failure = self.hold.idle().await.err()?;
+        debug!(lane = self.lane_name, error = chain(&failure), "not idle yet");
+        Some(failure.verdict())
     }
 
     /// Waits for the lane, and sends away who asks meanwhile.
@@ -284,18 +284,19 @@ impl<W: Writer> Work<W> {
         while let Ok(first) = requests.try_recv() {
             let mut waiting = Waiting::of(first);
             waiting.fill(requests);
-            self.write(waiting).await;
+            self.write(waiting, false).await;
         }
     }
 
-    /// Returns why some of it was given up in the end, if it was.
-    async fn write(&mut self, waiting: Waiting<W>) -> Option<Verdict> {
+    /// Returns why some of it was given up in the end, if it was. `more_soon` as for
+    /// [`Hold::transaction`].
+    async fn write(&mut self, waiting: Waiting<W>, more_soon: bool) -> Option<Verdict> {
         let mut given_up = None;
         // Parts still to do, the first one last.
         let mut parts = vec![waiting];
         let mut tries = 0;
         while let Some(mut part) = parts.pop() {
-            let failure = match self.transaction(&part.requests).await {
+            let failure = match self.transaction(&part.requests, more_soon).await {
                 Ok(responses) => {
                     for (answer, response) in part.answers.into_iter().zip(responses) {
                         // Who does not wait any more can ask again.
@@ -336,9 +337,13 @@ impl<W: Writer> Work<W> {
         given_up
     }
 
-    async fn transaction(&mut self, requests: &[W::Request]) -> Result<Vec<W::Response>, Error> {
+    async fn transaction(
+        &mut self,
+        requests: &[W::Request],
+        more_soon: bool,
+    ) -> Result<Vec<W::Response>, Error> {
         let writer = &mut self.writer;
-        let written = self.hold.transaction(async |tx| {
+        let written = self.hold.transaction(more_soon, async |tx| {
             let responses = writer.write(tx, requests).await?;
             let (asked, answered) = (requests.len(), responses.len());
             if asked == answered {

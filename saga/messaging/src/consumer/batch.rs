@@ -50,22 +50,19 @@ impl<H: Handler> Batches<H> {
         self.hold.claim().await
     }
 
-    /// See [`Hold::expect`].
-    pub(super) fn expect(&mut self, more_soon: bool) {
-        self.hold.expect(more_soon);
-    }
-
-    /// Fails only when somebody else has the lane, or the place in the group.
+    /// Fails only when somebody else has the lane, or the place in the group. `more_soon` as for
+    /// [`Hold::transaction`].
     pub(super) async fn handle(
         &mut self,
         batch: &[Record],
+        more_soon: bool,
         subscription: &mut Subscription,
     ) -> Result<Fate, Error> {
         // Parts still to do, the first one last.
         let mut parts = vec![batch];
         let mut tries = 0;
         while let Some(part) = parts.pop() {
-            let Err(failure) = self.transaction(part).await else {
+            let Err(failure) = self.transaction(part, more_soon).await else {
                 tries = 0;
                 continue;
             };
@@ -100,10 +97,11 @@ impl<H: Handler> Batches<H> {
         Ok(Fate::Handled)
     }
 
-    async fn transaction(&mut self, part: &[Record]) -> Result<(), Error> {
+    async fn transaction(&mut self, part: &[Record], more_soon: bool) -> Result<(), Error> {
         let started_at = OffsetDateTime::now_utc();
         let handler = &mut self.handler;
-        let result = self.hold.transaction(async |tx| handler.handle(tx, part).await).await;
+        let result =
+            self.hold.transaction(more_soon, async |tx| handler.handle(tx, part).await).await;
         self.handler.ended(result.is_ok());
         if result.is_ok() {
             self.observe(part, started_at);
@@ -166,7 +164,7 @@ impl<H: Handler> Batches<H> {
         );
         let note = note.bind(&*record.topic).bind(record.partition).bind(record.offset);
         let set_aside = hold
-            .transaction(async |tx| {
+            .transaction(false, async |tx| {
                 let failure_count: i32 = note.bind(reason).fetch_one(&mut **tx).await?;
                 if failure_count < CULPRIT_FAILURES_MAX {
                     return Ok(false);

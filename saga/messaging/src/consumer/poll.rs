@@ -88,8 +88,8 @@ impl<H: Handler> Loop<'_, H> {
             std::thread::sleep(pace.gap(Instant::now()));
             let batch = self.drain(first, &mut subscription)?;
             pace.starts(Instant::now(), batch.len());
-            self.batches.expect(pace.is_busy());
-            let fate = self.runtime.block_on(self.batches.handle(&batch, &mut subscription))?;
+            let handled = self.batches.handle(&batch, pace.is_busy(), &mut subscription);
+            let fate = self.runtime.block_on(handled)?;
             pace.ends(Instant::now());
             match fate {
                 Fate::Handled => subscription.handled(&batch)?,

@@ -79,7 +79,7 @@ async fn under_load_a_commit_begins_the_next_transaction_and_silence_ends_it() {
         let of_the_lane = sessions("true", "ahead.commands.0");
         format!("{of_the_lane} AND state = '{state}'")
     };
-    let begun_ahead = in_state("idle in transaction") + " AND query = 'COMMIT AND CHAIN'";
+    let begun_ahead = in_state("idle in transaction") + " AND query LIKE '%COMMIT AND CHAIN'";
 
     let mut sent = 0;
     let seen = eventually(async || {
