@@ -11,8 +11,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A deliberate set of concurrent parts of a process: when one ends or fails, or the token is
-/// cancelled, all are told to stop.
+/// A deliberate set of concurrent parts of a process: when one fails, or ends before it was told to, or
+/// the token is cancelled, all are told to stop.
 pub struct Tasks {
     shutdown: CancellationToken,
     deadline: Duration,
@@ -45,8 +45,8 @@ impl Tasks {
     /// Runs all parts until the last has ended.
     ///
     /// # Errors
-    /// The first failure or panic of a part, with its name; or which parts did not end in time
-    /// (they are dropped where they stand).
+    /// The first part, by its name, that failed, panicked, or ended without being told to; or which
+    /// parts did not end in time (they are dropped where they stand).
     pub async fn until_stopped(self) -> anyhow::Result<()> {
         let mut running: Vec<_> = self.parts.iter().map(|(name, _)| *name).collect();
         let mut parts = JoinSet::new();
@@ -71,6 +71,11 @@ impl Tasks {
             let Some(ended) = ended else { break };
             let (name, result) = ended.context("joining a part of the process")?;
             running.retain(|still| *still != name);
+            let was_told = self.shutdown.is_cancelled();
+            let result = result.and_then(|()| {
+                anyhow::ensure!(was_told, "{name} ended without being told to");
+                Ok(())
+            });
             match result {
                 Ok(()) => tracing::debug!(part = name, "ended"),
                 Err(error) => {

@@ -14,13 +14,22 @@ async fn until(stop: CancellationToken) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_part_that_ends_stops_the_others() {
+async fn a_part_that_ends_by_itself_stops_the_others_and_is_named() {
     let stop = CancellationToken::new();
     let tasks = Tasks::new(stop.clone(), LATER)
         .run("short", async { Ok(()) })
         .run("long", until(stop.clone()));
-    tasks.until_stopped().await.unwrap();
+    let error = tasks.until_stopped().await.unwrap_err();
+    assert_eq!(format!("{error:#}"), "short ended without being told to");
     assert!(stop.is_cancelled());
+}
+
+#[tokio::test]
+async fn parts_that_end_when_they_are_told_to_have_not_failed() {
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new(stop.clone(), LATER).run("api", until(stop.clone()));
+    stop.cancel();
+    tasks.until_stopped().await.unwrap();
 }
 
 #[tokio::test]
