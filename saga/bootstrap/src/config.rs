@@ -19,7 +19,8 @@ use layers::{Known, Layers};
 /// `SAGA_CONFIG` names, and defaults.
 ///
 /// The file is a flat TOML table whose keys are the long flags: `kafka = "127.0.0.1:9092"`.
-/// `config show` prints every value and where it came from. Where `C` has a flag `--listen` with a
+/// `config show` prints every value and where it came from, as JSON where `C` has a flag `--output`
+/// that says `json` or `jsonl`. Where `C` has a flag `--listen` with a
 /// [`SocketAddr`], `healthcheck` asks the process that listens there whether it serves, and ends
 /// with code 0 or 1. On misuse the process ends with code 2 and says what was wrong. `C` must not
 /// have a flag `--config` or one of these subcommands itself.

@@ -1,25 +1,59 @@
-//! `config show`: every setting as a line that the settings file could hold, and its source.
+//! `config show`: every setting as a line that the settings file could hold, and its source; or as
+//! JSON.
 
 use std::{collections::BTreeSet, ffi::OsStr};
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource};
+use serde_json::json;
 
 use super::{FILE_FLAG, layers::Layers};
 use crate::ServerUrl;
 
+/// A setting, its value or values, and where it came from. What is not set has no value.
+#[derive(Debug, serde::Serialize)]
+struct Setting<'a> {
+    name: &'a str,
+    values: Vec<String>,
+    source: String,
+}
+
 pub(super) fn text(command: &Command, matches: &ArgMatches, layers: &Layers) -> String {
-    let mut lines = Vec::new();
+    let settings = settings(command, matches, layers);
+    match form(command, matches).as_deref() {
+        Some("json") => format!("{:#}\n", json!(settings)),
+        Some("jsonl") => settings.iter().map(|setting| format!("{}\n", json!(setting))).collect(),
+        _ => as_toml_file(&settings),
+    }
+}
+
+/// What `--output` says, where the command has that flag.
+fn form(command: &Command, matches: &ArgMatches) -> Option<String> {
+    let has_flag = command.get_arguments().any(|arg| arg.get_id() == FORM_FLAG);
+    let form = if has_flag { matches.get_raw(FORM_FLAG)?.next()? } else { return None };
+    Some(form.to_string_lossy().into_owned())
+}
+
+const FORM_FLAG: &str = "output";
+
+fn settings<'a>(command: &'a Command, matches: &ArgMatches, layers: &Layers) -> Vec<Setting<'a>> {
+    let mut settings = Vec::new();
     let mut shown = BTreeSet::from(["help", "version", FILE_FLAG]);
     for (arg, long) in flags(command) {
         if shown.insert(long) {
-            lines.push(line(arg, long, matches, layers));
+            settings.push(own(arg, long, matches, layers));
         }
     }
     for subcommand in command.get_subcommands() {
-        add_settings(subcommand, layers, &mut shown, &mut lines);
+        add_settings(subcommand, layers, &mut shown, &mut settings);
     }
-    let width = lines.iter().map(|(setting, _)| setting.len()).max().unwrap_or_default();
-    lines.iter().map(|(setting, source)| format!("{setting:width$}  # {source}\n")).collect()
+    settings
+}
+
+fn as_toml_file(settings: &[Setting<'_>]) -> String {
+    let lines: Vec<_> =
+        settings.iter().map(|setting| (as_toml_line(setting), &setting.source)).collect();
+    let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
+    lines.iter().map(|(line, source)| format!("{line:width$}  # {source}\n")).collect()
 }
 
 fn flags(command: &Command) -> impl Iterator<Item = (&Arg, &str)> {
@@ -31,7 +65,7 @@ fn add_settings<'a>(
     command: &'a Command,
     layers: &Layers,
     shown: &mut BTreeSet<&'a str>,
-    lines: &mut Vec<(String, String)>,
+    settings: &mut Vec<Setting<'a>>,
 ) {
     for (arg, long) in flags(command) {
         let variable = arg.get_env().and_then(OsStr::to_str).unwrap_or_default();
@@ -44,33 +78,37 @@ fn add_settings<'a>(
                 (None, []) => "not set".to_owned(),
                 (None, _) => "default".to_owned(),
             };
-            lines.push((setting(long, values), source));
+            settings.push(Setting { name: long, values: shown_values(long, values), source });
         }
     }
     for subcommand in command.get_subcommands() {
-        add_settings(subcommand, layers, shown, lines);
+        add_settings(subcommand, layers, shown, settings);
     }
 }
 
-fn setting<'a>(long: &str, values: impl Iterator<Item = &'a OsStr>) -> String {
-    let values: Vec<_> = values.map(|value| as_toml(&without_secrets(long, value))).collect();
-    match values.as_slice() {
-        [] => format!("# {long}"),
-        [value] => format!("{long} = {value}"),
-        values => format!("{long} = [{}]", values.join(", ")),
-    }
-}
-
-fn line(arg: &Arg, long: &str, matches: &ArgMatches, layers: &Layers) -> (String, String) {
+fn own<'a>(arg: &Arg, long: &'a str, matches: &ArgMatches, layers: &Layers) -> Setting<'a> {
     let id = arg.get_id().as_str();
-    let setting = setting(long, matches.get_raw(id).into_iter().flatten());
+    let values = shown_values(long, matches.get_raw(id).into_iter().flatten());
     let source = match (matches.value_source(id), layers.origin(long)) {
         (Some(ValueSource::CommandLine), _) => "flag".to_owned(),
         (_, Some(origin)) => origin.to_string(),
         (Some(_), None) => "default".to_owned(),
         (None, None) => "not set".to_owned(),
     };
-    (setting, source)
+    Setting { name: long, values, source }
+}
+
+fn shown_values<'a>(long: &str, values: impl Iterator<Item = &'a OsStr>) -> Vec<String> {
+    values.map(|value| without_secrets(long, value)).collect()
+}
+
+fn as_toml_line(Setting { name, values, .. }: &Setting<'_>) -> String {
+    let values: Vec<_> = values.iter().map(|value| as_toml(value)).collect();
+    match values.as_slice() {
+        [] => format!("# {name}"),
+        [value] => format!("{name} = {value}"),
+        values => format!("{name} = [{}]", values.join(", ")),
+    }
 }
 
 fn as_toml(value: &str) -> String {

@@ -203,6 +203,25 @@ fn config_show_prints_values_with_their_source_and_no_secrets() {
 }
 
 #[test]
+fn config_show_is_json_where_that_is_asked_for() {
+    let shown = |form: &str| {
+        let args = ["saga", "--output", form, "config", "show"].map(OsString::from).to_vec();
+        match resolve::<WithCommands>(args, []).unwrap() {
+            Resolved::Shown(text) => text,
+            Resolved::Settings(_) | Resolved::Healthcheck(_) => panic!("not shown"),
+        }
+    };
+    let partitions = serde_json::json!(
+        { "name": "partitions", "values": ["4"], "source": "default" }
+    );
+    let all: Vec<serde_json::Value> = serde_json::from_str(&shown("json")).unwrap();
+    assert!(all.contains(&partitions), "{all:?}");
+    let lines = shown("jsonl");
+    let mut each = lines.lines().map(serde_json::from_str::<serde_json::Value>);
+    assert!(each.any(|setting| setting.unwrap() == partitions), "{lines}");
+}
+
+#[test]
 fn config_show_works_while_a_required_setting_is_missing() {
     assert!(shown(&["config", "show"], &[]).contains("# database-url"));
     assert!(refusal(&[], &[]).contains("--database-url"));
