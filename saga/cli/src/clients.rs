@@ -50,11 +50,11 @@ impl Addresses {
         ]
     }
 
-    /// What the flags say, over the ports of the running system, over the usual ones.
-    fn of(place: &Place, running: impl FnOnce() -> Option<Self>) -> Self {
+    /// What the flags say, over the ports of the system on the data folder, over the usual ones.
+    fn of(place: &Place, known: impl FnOnce() -> Option<Self>) -> Self {
         let base = match place.port_base {
             Some(port_base) => Self::from_port_base(port_base),
-            None => running().unwrap_or_else(|| Self::from_port_base(DEFAULT_PORT_BASE)),
+            None => known().unwrap_or_else(|| Self::from_port_base(DEFAULT_PORT_BASE)),
         };
         Self {
             coordinator: place.coordinator.clone().unwrap_or(base.coordinator),
@@ -80,8 +80,8 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(global: &Global) -> Self {
-        let running = || up::running_addresses(&global.data_dir);
-        Self::at(Addresses::of(&global.place, running), global.timeout)
+        let known = || up::known_addresses(&global.data_dir);
+        Self::at(Addresses::of(&global.place, known), global.timeout)
     }
 
     pub(crate) fn at(addresses: Addresses, timeout: Duration) -> Self {

@@ -19,6 +19,7 @@ use crate::{
     output::{Tone, paint, talk},
 };
 pub(crate) use background::down;
+use state::last_addresses;
 pub(crate) use state::{Found, Running, look};
 pub(crate) use status::status;
 pub(crate) use system::System;
@@ -77,11 +78,11 @@ pub(crate) struct Start {
     allow_unsafe_postgres: bool,
 }
 
-/// The addresses of the system that runs on this data folder, if one does.
-pub(crate) fn running_addresses(data_dir: &Path) -> Option<Addresses> {
+/// The addresses of the system that runs on this data folder, or ran there last.
+pub(crate) fn known_addresses(data_dir: &Path) -> Option<Addresses> {
     match look(data_dir) {
         Found::Running(running) => Some(running.addresses),
-        Found::Nothing | Found::Stale(_) => None,
+        Found::Nothing | Found::Stale(_) => last_addresses(data_dir),
     }
 }
 
@@ -170,9 +171,11 @@ pub(crate) fn common(start: &Start, default_log: &str) -> Result<Common, Failure
     Ok(services::parse::<services::OnlyCommon>(flags)?.common)
 }
 
-/// The ports that the system is to listen at.
+/// The ports that the system is to listen at: those it had, unless told otherwise.
 fn addresses(global: &Global) -> Addresses {
-    Addresses::from_port_base(global.place.port_base.unwrap_or(DEFAULT_PORT_BASE))
+    let said = global.place.port_base.map(Addresses::from_port_base);
+    let known = said.or_else(|| last_addresses(&global.data_dir));
+    known.unwrap_or_else(|| Addresses::from_port_base(DEFAULT_PORT_BASE))
 }
 
 /// By its usual ports, or by the usual folder.

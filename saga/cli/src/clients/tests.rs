@@ -8,15 +8,15 @@ fn the_usual_ports_are_four_in_a_row() {
 }
 
 #[test]
-fn a_flag_stands_over_the_running_system() {
-    let running = || Some(Addresses::from_port_base(7_200));
+fn a_flag_stands_over_the_system_on_the_data_folder() {
+    let known = || Some(Addresses::from_port_base(7_200));
     let nothing_said = Place::default();
-    assert_eq!(Addresses::of(&nothing_said, running).order, "127.0.0.1:7201");
+    assert_eq!(Addresses::of(&nothing_said, known).order, "127.0.0.1:7201");
 
     let base_said = Place { port_base: Some(7_300), ..Place::default() };
-    assert_eq!(Addresses::of(&base_said, running).order, "127.0.0.1:7301");
+    assert_eq!(Addresses::of(&base_said, known).order, "127.0.0.1:7301");
 
     let one_said = Place { order: Some("shop:1".to_owned()), ..Place::default() };
-    let addresses = Addresses::of(&one_said, running);
+    let addresses = Addresses::of(&one_said, known);
     assert_eq!((&*addresses.order, &*addresses.payment), ("shop:1", "127.0.0.1:7203"));
 }

@@ -169,6 +169,7 @@ pub(crate) async fn down(global: &Global) -> Result<(), Failure> {
 
 /// What was stopped, if anything was.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Stopped<'a> {
     pid: Option<i32>,
     data_dir: &'a Path,

@@ -1,6 +1,11 @@
-//! Whether a service takes requests, by the health protocol of gRPC.
+//! Whether a service takes requests, by the health protocol of gRPC; whether a server answers.
 
-use std::time::Duration;
+use std::{io, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use tonic::Request;
 use tonic_health::pb::{
@@ -38,3 +43,59 @@ pub(super) async fn check(address: &str) -> Health {
 }
 
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// "May this be TLS?", which a Postgres answers before it asks who wants to know.
+pub(super) const ASK_POSTGRES: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
+/// ApiVersions, version 0, from a client without a name: every Kafka answers it.
+pub(super) const ASK_KAFKA: &[u8] = b"\0\0\0\x0a\0\x12\0\0\0\0\0\0\xff\xff";
+
+/// Whether the server at one of these addresses, with commas between, answers the question. A process
+/// that hangs still has a port that takes connections.
+pub(super) async fn answers(addresses: &str, question: &[u8]) -> Health {
+    let mut last = Health::Down("no address".to_owned());
+    for address in addresses.split(',') {
+        last = match tokio::time::timeout(PATIENCE, ask(address.trim(), question)).await {
+            Ok(Ok(())) => return Health::Serving,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Health::Down("nothing listens there".to_owned())
+            }
+            Ok(Err(error)) => Health::Down(error.to_string()),
+            Err(_) => Health::Down("no answer in time".to_owned()),
+        };
+    }
+    last
+}
+
+async fn ask(address: &str, question: &[u8]) -> io::Result<()> {
+    let mut connection = TcpStream::connect(address).await?;
+    connection.write_all(question).await?;
+    connection.read_u8().await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_connections_and_says_nothing_is_down() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        assert!(matches!(answers(&address, ASK_KAFKA).await, Health::Down(_)));
+
+        let answering = tokio::spawn(async move {
+            // The first one is the connection from before.
+            for _ in 0..2 {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                connection.write_all(b"N").await.ok();
+            }
+        });
+        assert_eq!(
+            answers(&format!("{address}, 127.0.0.1:1"), ASK_POSTGRES).await,
+            Health::Serving
+        );
+        answering.await.unwrap();
+        assert!(matches!(answers(&address, ASK_POSTGRES).await, Health::Down(_)));
+    }
+}

@@ -20,6 +20,7 @@ use crate::{
 
 /// A system that runs, or is starting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Running {
     pub(crate) pid: i32,
     pub(crate) version: String,
@@ -32,6 +33,19 @@ pub(crate) struct Running {
     pub(crate) database_url: String,
     /// What was said while starting, for whoever waits for it.
     pub(crate) progress: Vec<String>,
+}
+
+impl Running {
+    fn write(&self) -> io::Result<()> {
+        write(&self.data_dir, STATE, self)
+    }
+}
+
+/// Written beside and renamed, so that nobody reads half of it.
+fn write(data_dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let new = data_dir.join(format!("{name}.new"));
+    fs::write(&new, serde_json::to_vec_pretty(value)?)?;
+    fs::rename(new, data_dir.join(name))
 }
 
 /// What there is on a data folder.
@@ -67,7 +81,13 @@ pub(crate) fn forget(data_dir: &Path) {
     let _ = fs::remove_file(data_dir.join(STATE));
 }
 
+/// Where the system on this folder listens when it runs, once it has run.
+pub(crate) fn last_addresses(data_dir: &Path) -> Option<Addresses> {
+    serde_json::from_slice(&fs::read(data_dir.join(ADDRESSES)).ok()?).ok()
+}
+
 const STATE: &str = "up.json";
+const ADDRESSES: &str = "addresses.json";
 const LOCK: &str = "up.lock";
 
 /// The right to run a system on a data folder, and the file that tells others of it.
@@ -96,6 +116,7 @@ impl Claim {
             .open(data_dir.join(LOCK))
             .map_err(cannot)?;
         acquire(&lock, &data_dir)?;
+        write(&data_dir, ADDRESSES, &addresses).map_err(cannot)?;
         let running = Running {
             pid: nix::unistd::getpid().as_raw(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -108,7 +129,7 @@ impl Claim {
             progress: Vec::new(),
         };
         let claim = Self { _lock: lock, running: Mutex::new(running), began_at: Instant::now() };
-        claim.write(&claim.lock()).map_err(cannot)?;
+        claim.lock().write().map_err(cannot)?;
         Ok(claim)
     }
 
@@ -136,7 +157,7 @@ impl Claim {
     pub(crate) fn change(&self, change: impl FnOnce(&mut Running)) {
         let mut running = self.lock();
         change(&mut running);
-        if let Err(error) = self.write(&running) {
+        if let Err(error) = running.write() {
             tracing::warn!(%error, "cannot write the state of the system");
         }
     }
@@ -144,13 +165,6 @@ impl Claim {
     /// Takes back what others read; the lock goes with this process or this value.
     pub(crate) fn release(&self) {
         forget(&self.lock().data_dir);
-    }
-
-    /// Written beside and renamed, so that nobody reads half of it.
-    fn write(&self, running: &Running) -> io::Result<()> {
-        let new = running.data_dir.join("up.json.new");
-        fs::write(&new, serde_json::to_vec_pretty(running)?)?;
-        fs::rename(new, running.data_dir.join(STATE))
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {

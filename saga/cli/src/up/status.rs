@@ -1,14 +1,13 @@
 //! Whether each part of the system is well.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use bootstrap::ServerUrl;
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio::net::{TcpStream, lookup_host};
 
 use super::{
-    health::{Health, check},
+    health::{ASK_KAFKA, ASK_POSTGRES, Health, answers, check},
     state::{Found, Running, look},
 };
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
 
 /// One part of the system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Component {
     name: String,
     /// `serving`, `not serving` or `down`.
@@ -87,35 +87,17 @@ async fn components(running: Option<&Running>, clients: &Clients) -> Vec<Compone
         let postgres = ServerUrl::parse(&running.database_url)
             .map(|url| url.host_and_port(POSTGRES_PORT))
             .unwrap_or_default();
-        for (name, address) in [("Kafka", running.kafka.as_str()), ("Postgres", &postgres)] {
-            let health = if listens(address).await {
-                Health::Serving
-            } else {
-                Health::Down("nothing listens there".to_owned())
-            };
-            components.push(Component { version: None, ..component(name, address, health) });
+        let servers =
+            [("Kafka", running.kafka.as_str(), ASK_KAFKA), ("Postgres", &postgres, ASK_POSTGRES)];
+        for (name, address, question) in servers {
+            let server = component(name, address, answers(address, question).await);
+            components.push(Component { version: None, ..server });
         }
     }
     components
 }
 
 const POSTGRES_PORT: u16 = 5_432;
-
-/// Of several brokers, one is enough.
-async fn listens(addresses: &str) -> bool {
-    for address in addresses.split(',') {
-        let Ok(found) = lookup_host(address.trim()).await else { continue };
-        for address in found.collect::<Vec<SocketAddr>>() {
-            let connecting = TcpStream::connect(address);
-            if matches!(tokio::time::timeout(CONNECT_PATIENCE, connecting).await, Ok(Ok(_))) {
-                return true;
-            }
-        }
-    }
-    false
-}
-
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
 fn as_table(components: &[Component]) -> String {
     let mut table = table(&["COMPONENT", "HEALTH", "ADDRESS", "VERSION", "UP FOR", ""]);

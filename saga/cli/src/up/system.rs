@@ -1,6 +1,11 @@
 //! The system from its start to its stop: servers first, then services; and backwards.
 
-use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bootstrap::{Common, ServerUrl};
 use proto::order::{CatalogItem, ListCatalogRequest};
@@ -10,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Start, addresses, database,
-    health::{Health, check},
+    health::{ASK_KAFKA, Health, answers, check},
     services::Services,
     state::{Claim, Running},
 };
@@ -135,8 +140,9 @@ impl System {
             (None, url) => url.clone().unwrap_or_default(),
         };
         let mut common = common.clone();
-        if let Some(kafka) = &kafka {
-            common.kafka = kafka.brokers();
+        match &kafka {
+            Some(kafka) => common.kafka = kafka.brokers(),
+            None => wait_for_kafka(&common.kafka, claim).await?,
         }
         claim.change(|running| {
             running.kafka.clone_from(&common.kafka);
@@ -244,6 +250,29 @@ async fn start_kafka(
     Ok(Some(kafka))
 }
 
+/// One that is not ours may be starting, too; or not be there at all.
+async fn wait_for_kafka(addresses: &str, claim: &Claim) -> Result<(), Failure> {
+    let asked_at = Instant::now();
+    let mut told = false;
+    loop {
+        let why = match answers(addresses, ASK_KAFKA).await {
+            Health::Serving => return Ok(()),
+            Health::NotServing => String::new(),
+            Health::Down(why) => why,
+        };
+        if asked_at.elapsed() > KAFKA_PATIENCE {
+            let what = format!("there is no Kafka at {addresses}");
+            return Err(Failure::of_code(tonic::Code::Unavailable, what)
+                .why(why)
+                .next("check --kafka, or leave it out to have one started"));
+        }
+        if !std::mem::replace(&mut told, true) {
+            claim.under_way(&format!("waiting for Kafka at {addresses}: {why}"));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
 /// What a server tells while it starts goes where our own progress goes.
 fn progress(claim: &Arc<Claim>) -> Progress {
     let claim = Arc::clone(claim);
@@ -304,6 +333,7 @@ async fn catalogue(clients: &Clients) -> Result<Vec<CatalogItem>, Failure> {
     }
 }
 
+const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
 const GLANCE: Duration = Duration::from_millis(25);
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const READY_PATIENCE: Duration = Duration::from_secs(120);

@@ -25,6 +25,17 @@ fn a_system_is_found_while_its_process_holds_the_folder() {
 }
 
 #[test]
+fn the_folder_remembers_where_its_system_listens() {
+    let data_dir = folder("remembered");
+    assert_eq!(last_addresses(&data_dir), None);
+    let held = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    held.release();
+    drop(held);
+    assert_eq!(last_addresses(&data_dir), Some(Addresses::from_port_base(7_200)));
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[test]
 fn what_a_killed_process_left_is_stale_and_in_nobodys_way() {
     let data_dir = folder("stale");
     drop(claim(&data_dir).unwrap());
