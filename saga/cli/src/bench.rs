@@ -87,6 +87,7 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
         skus,
     };
     load::run(load, args.connections, clients, &ledger, stop.clone()).await?;
+    ledger.end_measuring();
     let ended_at = Instant::now().min(measured.end);
 
     let open_at_the_end = ledger.open_count();

@@ -15,7 +15,7 @@ use crate::{
   saga definitions --mermaid          draw them
   saga definitions -o json")]
 pub(crate) struct Args {
-    /// Draw the current ones as Mermaid diagrams
+    /// Draw the current ones as Mermaid diagrams; in JSON they are there in any case
     #[arg(long)]
     mermaid: bool,
 }
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
         .sagas()?
         .ask(request, async |mut sagas, request| sagas.list_definitions(request).await)
         .await?;
-    if args.mermaid {
+    if args.mermaid && format == Format::Table {
         let current = listed.definitions.iter().filter(|definition| definition.current);
         let drawings: Vec<_> = current.map(|definition| definition.mermaid.trim_end()).collect();
         return print(&drawings.join("\n\n"));

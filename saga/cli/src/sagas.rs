@@ -92,7 +92,12 @@ async fn watch_all(
             crate::output::talk("some moves were left out here: this reader is too slow");
         }
     }
-    Err(sagas.failure(&Status::unavailable("it stops and tells no more")))
+    Err(cut_off(sagas))
+}
+
+/// The stream ended before what was watched.
+fn cut_off(sagas: &Sagas) -> Failure {
+    sagas.failure(&Status::unavailable("it stops and tells no more"))
 }
 
 /// The stream is opened before the saga is read, so that no move falls in between.
@@ -104,7 +109,7 @@ async fn watch_one(sagas: &Sagas, id: String, format: Format) -> Result<(), Fail
     while !story::has_ended(&last) {
         follow::check_moves(&last)?;
         let next = moves.message().await.map_err(|status| sagas.failure(&status))?;
-        let Some(moved) = next else { break };
+        let moved = next.ok_or_else(|| cut_off(sagas))?;
         let mut seen = moved.sagas;
         if moved.moves_missed {
             seen.extend(get(sagas, id.clone()).await?.saga);

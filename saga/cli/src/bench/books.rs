@@ -9,7 +9,7 @@ use proto::{
 };
 
 use super::ledger::Counts;
-use crate::{clients::Clients, failure::Failure, units};
+use crate::{clients::Clients, failure::Failure, output::talk, units};
 
 /// All that the three services have booked, at one time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(crate) struct Books {
 
 /// What was booked between two times.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Difference {
     pub(crate) orders_confirmed: i64,
     pub(crate) orders_cancelled: i64,
@@ -54,9 +55,13 @@ impl Books {
     /// coordinator knows, which is after the services have booked, but other orders may go on.
     pub(super) async fn read_settled(clients: &Clients, before: &Self) -> Result<Self, Failure> {
         let mut books = Self::read(clients).await?;
-        for _ in 0..SETTLE_ATTEMPTS {
-            if left_open(before, &books).is_empty() {
+        for attempt in 0..SETTLE_ATTEMPTS {
+            let open = left_open(before, &books);
+            if open.is_empty() {
                 break;
+            }
+            if attempt == TELL_ATTEMPT {
+                talk(&format!("waiting for what is still under way: {}", open.join(", ")));
             }
             tokio::time::sleep(SETTLE_PAUSE).await;
             books = Self::read(clients).await?;
@@ -107,6 +112,8 @@ impl Books {
 }
 
 const SETTLE_ATTEMPTS: u32 = 20;
+/// After a second.
+const TELL_ATTEMPT: u32 = 4;
 const SETTLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// What does not agree after a load, each in a sentence; nothing when the books balance.

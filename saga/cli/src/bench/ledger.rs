@@ -30,6 +30,7 @@ struct Open {
 
 /// Counts over the whole load, warm-up included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Counts {
     pub(super) sent: u64,
     pub(super) acknowledged: u64,
@@ -60,13 +61,13 @@ pub(super) struct Measured {
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    measured_time: Range<Instant>,
     inner: Mutex<Inner>,
     ended: Notify,
 }
 
 #[derive(Debug)]
 struct Inner {
+    measured_time: Range<Instant>,
     open: HashMap<Uuid, Open>,
     unanswered: usize,
     /// Ends that were told before the order's acknowledgement arrived; those of other clients stay.
@@ -83,8 +84,8 @@ impl Ledger {
     /// None that can be met: the histograms' range is a constant.
     pub(super) fn new(measured_time: Range<Instant>) -> Result<Self, CreationError> {
         Ok(Self {
-            measured_time,
             inner: Mutex::new(Inner {
+                measured_time,
                 open: HashMap::new(),
                 unanswered: 0,
                 early: HashMap::new(),
@@ -105,24 +106,30 @@ impl Ledger {
         })
     }
 
+    /// The load ended early: what happens from now on is no part of what was measured.
+    pub(super) fn end_measuring(&self) {
+        let mut inner = self.lock();
+        inner.measured_time.end = inner.measured_time.end.min(Instant::now());
+    }
+
     pub(super) fn sent(&self, at: Instant) {
         let mut inner = self.lock();
         inner.unanswered += 1;
         inner.counts.sent += 1;
-        inner.measured.counts.sent += u64::from(self.measured_time.contains(&at));
+        inner.measured.counts.sent += u64::from(inner.measured_time.contains(&at));
     }
 
     pub(super) fn acknowledged(&self, id: Uuid, intended_at: Instant, place: OwnedSemaphorePermit) {
         let now = Instant::now();
-        let is_measured = self.measured_time.contains(&now);
         let mut inner = self.lock();
+        let is_measured = inner.measured_time.contains(&now);
         inner.unanswered -= 1;
         inner.counts.acknowledged += 1;
         if is_measured {
             inner.measured.counts.acknowledged += 1;
         }
         // However late the answer: leaving out the late ones would flatter.
-        if self.measured_time.contains(&intended_at) {
+        if inner.measured_time.contains(&intended_at) {
             let latency = micros(now.saturating_duration_since(intended_at));
             inner.measured.acknowledged.saturating_record(latency);
             inner.take_sample(id);
@@ -141,7 +148,7 @@ impl Ledger {
         let mut inner = self.lock();
         inner.unanswered -= 1;
         inner.counts.failed += 1;
-        if self.measured_time.contains(&Instant::now()) {
+        if inner.measured_time.contains(&Instant::now()) {
             inner.measured.counts.failed += 1;
         }
         *inner.measured.failures.entry(format!("{code:?}")).or_default() += 1;
@@ -183,15 +190,18 @@ impl Ledger {
         self.lock().counts
     }
 
-    /// Latencies from the send time that was intended to the end, in microseconds: p50 and p99.
-    pub(super) fn recent(&self) -> (u64, u64, u64) {
+    /// Latencies from the send time that was intended, in microseconds: p50 to the acknowledgement, p50
+    /// and p99 to the end. Nothing before the first end.
+    pub(super) fn recent(&self) -> Option<(u64, u64, u64)> {
         let inner = self.lock();
         let Measured { acknowledged, ended, .. } = &inner.measured;
-        (
-            acknowledged.value_at_quantile(0.5),
-            ended.value_at_quantile(0.5),
-            ended.value_at_quantile(0.99),
-        )
+        (!ended.is_empty()).then(|| {
+            (
+                acknowledged.value_at_quantile(0.5),
+                ended.value_at_quantile(0.5),
+                ended.value_at_quantile(0.99),
+            )
+        })
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce(&Measured) -> T) -> T {
@@ -222,11 +232,11 @@ impl Ledger {
     fn close(&self, inner: &mut Inner, id: Uuid, at: Option<Instant>, end: End) {
         let Some(open) = inner.open.remove(&id) else { return };
         inner.counts.count(end);
-        if self.measured_time.contains(&at.unwrap_or_else(Instant::now)) {
+        if inner.measured_time.contains(&at.unwrap_or_else(Instant::now)) {
             inner.measured.counts.count(end);
         }
         match at {
-            Some(at) if self.measured_time.contains(&open.intended_at) => {
+            Some(at) if inner.measured_time.contains(&open.intended_at) => {
                 let latency = micros(at.saturating_duration_since(open.intended_at));
                 inner.measured.ended.saturating_record(latency);
             }

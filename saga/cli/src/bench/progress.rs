@@ -31,7 +31,9 @@ pub(super) fn start(ledger: Arc<Ledger>, begun_at: Instant, warmup: Duration) ->
 }
 
 fn latencies(ledger: &Ledger) -> String {
-    let (acknowledged_p50, ended_p50, ended_p99) = ledger.recent();
+    let Some((acknowledged_p50, ended_p50, ended_p99)) = ledger.recent() else {
+        return String::new();
+    };
     let written = |us| units::brief(Duration::from_micros(us));
     format!(
         "taken p50 {}, ended p50 {} p99 {}",

@@ -29,6 +29,7 @@ pub(super) struct Facts {
 
 /// The whole report.
 #[derive(Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     measured_seconds: f64,
     completed_per_second: f64,
@@ -52,6 +53,7 @@ pub(super) struct Report {
 
 /// In milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Latency {
     count: u64,
     p50_ms: f64,
@@ -63,6 +65,7 @@ struct Latency {
 
 /// Where the time of one kind of command went; medians over the sample, in milliseconds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Spent {
     command: String,
     sampled: usize,

@@ -7,6 +7,7 @@ use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use proto::order::PlaceOrderRequest;
 use serde_json::{Deserializer, Value};
+use serde_path_to_error::Track;
 
 use crate::failure::Failure;
 
@@ -21,8 +22,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<PlaceOrderRequest>, Failure> {
     };
     let text =
         text.map_err(|error| Failure::usage(format!("cannot read {name}")).why(error.to_string()))?;
-    parse(&text).map_err(|why| {
-        Failure::usage(format!("{name} holds no orders")).why(why).next(format!(
+    parse(text.trim_start_matches(BYTE_ORDER_MARK)).map_err(|why| {
+        Failure::usage(format!("cannot read the orders in {name}")).why(why).next(format!(
             "write them like {{\"lines\": [{{\"sku\": \"SKU-1\", \"quantity\": 2}}], \
              \"paymentMethod\": \"{PAYMENT_METHOD}\"}}"
         ))
@@ -31,6 +32,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<PlaceOrderRequest>, Failure> {
 
 /// What an order without one is paid with.
 pub(super) const PAYMENT_METHOD: &str = "tok_ok";
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 fn parse(text: &str) -> Result<Vec<PlaceOrderRequest>, String> {
@@ -54,9 +57,14 @@ fn order(
     value: Value,
     before: usize,
 ) -> Result<PlaceOrderRequest, String> {
-    let wrong = |error: String| format!("order {}: {error}", before + 1);
-    let message = DynamicMessage::deserialize(descriptor.clone(), value)
-        .map_err(|error| wrong(error.to_string()))?;
+    let wrong = |what: String| format!("order {}: {what}", before + 1);
+    let mut track = Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+    let message = DynamicMessage::deserialize(descriptor.clone(), tracked);
+    let message = message.map_err(|error| match track.path() {
+        path if path.iter().next().is_none() => wrong(error.to_string()),
+        path => wrong(format!("{path}: {error}")),
+    })?;
     PlaceOrderRequest::decode(message.encode_to_vec().as_slice())
         .map_err(|error| wrong(error.to_string()))
 }

@@ -3,10 +3,12 @@
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use futures::StreamExt;
 use proto::order::{Order, OrderLine, OrderStatus, PlaceOrderRequest};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{as_line, as_text, check_confirmed, file, get, watch_unless_stuck};
@@ -135,7 +137,17 @@ async fn many(
         .buffered(AT_A_TIME);
     let mut tally = Tally::default();
     let mut numbers = 1_usize..;
-    while let (Some(outcome), Some(number)) = (outcomes.next().await, numbers.next()) {
+    let mut ticks = tokio::time::interval_at(Instant::now() + QUIET_MAX, QUIET_MAX);
+    loop {
+        let outcome = tokio::select! {
+            outcome = outcomes.next() => outcome,
+            _ = ticks.tick() => {
+                talk(&format!("waiting for order {} of {total}", numbers.start));
+                continue;
+            }
+        };
+        let (Some(outcome), Some(number)) = (outcome, numbers.next()) else { break };
+        ticks.reset();
         if let Some(order) = &outcome.order {
             format.event(order, as_line)?;
         }
@@ -149,6 +161,8 @@ async fn many(
 }
 
 const AT_A_TIME: usize = 32;
+/// So long nothing is said while nothing becomes known.
+const QUIET_MAX: Duration = Duration::from_secs(3);
 
 /// What became of one order: it may be taken, and then fail to be followed.
 #[derive(Debug, Default)]
@@ -265,9 +279,9 @@ fn lines(
     quantities: Vec<u32>,
     lines: Vec<OrderLine>,
 ) -> Result<Vec<OrderLine>, Failure> {
-    if quantities.len() > skus.len() || (skus.len() > 1 && quantities.len() < skus.len()) {
+    if !quantities.is_empty() && quantities.len() != skus.len() {
         let what = format!("{} × --sku, but {} × --quantity", skus.len(), quantities.len());
-        let next = "give each --sku its --quantity, or write --line SKU-1=2";
+        let next = "give each --sku its --quantity or none of them, or write --line SKU-1=2";
         return Err(Failure::usage(what).next(next));
     }
     let quantities = quantities.into_iter().chain(std::iter::repeat(1));

@@ -74,6 +74,20 @@ fn an_end_found_by_asking_has_no_latency() {
 }
 
 #[test]
+fn what_happens_after_a_load_that_ended_early_is_not_measured() {
+    let load = Load::new();
+    let (early, late) = (load.taken(), load.taken());
+    load.ledger.told_ended([(early, End::Confirmed)]);
+    load.ledger.end_measuring();
+    load.ledger.told_ended([(late, End::Confirmed)]);
+
+    assert_eq!(load.ledger.read(|measured| measured.counts.confirmed), 1);
+    assert_eq!(load.ledger.counts().confirmed, 2);
+    // Both were to be sent within the time: the late one's latency counts, however late.
+    assert_eq!(load.ledger.read(|measured| measured.ended.len()), 2);
+}
+
+#[test]
 fn an_order_that_ends_after_the_measured_time_is_late_and_not_left_out() {
     let now = Instant::now();
     let past = now.checked_sub(Duration::from_secs(1)).unwrap();

@@ -16,7 +16,7 @@ fn what_is_wrong_is_named() {
     for (text, part) in [
         ("", "empty"),
         ("{", "EOF"),
-        (r#"{"lines": [{"sku": "A", "quantity": -1}]}"#, "order 1"),
+        (r#"{"lines": [{"sku": "A", "quantity": -1}]}"#, "order 1: lines[0].quantity: "),
         (r#"[{}, {"lignes": []}]"#, "lignes"),
         ("7", "order 1"),
     ] {

@@ -36,6 +36,7 @@ fn several_lines_are_pairs() {
 #[test]
 fn a_pair_that_lacks_a_half_is_refused() {
     assert!(built("--sku A --sku B --quantity 2").is_err());
+    assert_eq!(goods(&built("--sku A --sku B").unwrap()[0]), [("A", 1), ("B", 1)]);
     assert!(built("--sku A --quantity 1 --quantity 2").is_err());
     assert!(built("").is_err());
     for wrong in ["A", "=2", "A=", "A=-1", "A=x"] {
