@@ -1,8 +1,11 @@
 //! Who places orders, as a careful client does: the same request again until it is answered.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use proto::order::{self, order_service_client::OrderServiceClient};
@@ -116,6 +119,7 @@ impl Wave {
                     }
                     let placed = customer.place_nth(number).await;
                     tell.send_modify(|all| all.push(placed));
+                    sleep(CUSTOMER_PAUSE).await;
                 }
             });
         }
@@ -139,6 +143,8 @@ impl Wave {
     }
 }
 
+/// Between two orders of one customer: what is placed has to be looked after, too.
+const CUSTOMER_PAUSE: Duration = Duration::from_millis(50);
 /// Who order at the same time.
 const CUSTOMERS: usize = 4;
 
