@@ -46,7 +46,7 @@ impl SagaService for Api {
         let (db, registry) = (self.db.clone(), Arc::clone(&self.registry));
         detached(async move {
             let found = queries::find(&db, &id).await?.ok_or_else(|| unknown(&id))?;
-            let journal = queries::journal(&db, found.id).await?;
+            let journal = queries::journal(&db, &found).await?;
             let instance = &found.instance;
             let saga = found.saga(&registry);
             let steps = saga.map(|saga| view::steps(saga.definition(), instance));
@@ -196,8 +196,10 @@ impl Api {
                     return Err(Problem::AlreadyExists {
                         reason: "REQUEST_ID_REUSED",
                         resource_type: "request",
+                        description: format!(
+                            "the request id '{request_id}' was used for something else: choose a new one"
+                        ),
                         name: request_id,
-                        description: "it was used for something else: choose a new one".to_owned(),
                     });
                 }
                 Done::Woken(_) => return Err(Problem::internal("an answer to another question")),

@@ -49,24 +49,27 @@ const COLUMNS: &str = "SELECT id, key, instance, started_at, moved_at, ended_at 
 
 /// By id or business key. Of several with one key, the newest.
 pub(crate) async fn find(db: &PgPool, id_or_key: &str) -> sqlx::Result<Option<Found>> {
+    let id = Uuid::parse_str(id_or_key).ok();
     query_as(
         "SELECT id, key, instance, started_at, moved_at, ended_at FROM saga
-         WHERE id = $1 OR key = $2 ORDER BY id DESC LIMIT 1",
+         WHERE id = $1 OR key = ANY($2) ORDER BY id DESC LIMIT 1",
     )
-    .bind(Uuid::parse_str(id_or_key).ok())
-    .bind(id_or_key)
+    .bind(id)
+    // As it was given, or as ids are written.
+    .bind([Some(id_or_key.to_owned()), id.map(|id| id.to_string())])
     .fetch_optional(db)
     .await
 }
 
-/// In order.
-pub(crate) async fn journal(db: &PgPool, id: Uuid) -> sqlx::Result<Vec<journal::Stored>> {
+/// In order. Without what came after the saga was found: it may have moved since.
+pub(crate) async fn journal(db: &PgPool, found: &Found) -> sqlx::Result<Vec<journal::Stored>> {
     query_as(
         "SELECT revision, happened_at, happened, step, direction, attempt, outcome, payload, verb,
             actor, reason, sent, stopwatch
-         FROM saga_journal WHERE saga_id = $1 ORDER BY revision",
+         FROM saga_journal WHERE saga_id = $1 AND revision <= $2 ORDER BY revision",
     )
-    .bind(id)
+    .bind(found.id)
+    .bind(found.instance.revision.cast_signed())
     .fetch_all(db)
     .await
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proto::saga::{
     ListSagasRequest, ListSagasResponse, Saga, SagaStatus, WatchSagasRequest, WatchSagasResponse,
 };
+use sqlx::{PgPool, query};
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
@@ -172,6 +173,28 @@ async fn who_watches_sees_a_saga_move_and_end() {
     coordinator.stop().await;
     assert_eq!(next(&mut others).await, None);
     assert_eq!(next(&mut ended).await, None);
+}
+
+#[tokio::test]
+async fn a_saga_that_moves_while_it_is_read_is_shown_as_it_was_found() {
+    let config = config(&["--resend-after-ms", "600000"]).await;
+    let (coordinator, mut client) = Coordinator::start(brief::registry(), &config).await;
+    let mut participants = Participants::start(&config.common).await;
+    let order = Uuid::now_v7().to_string();
+    participants.publish_placed(&order).await;
+    let asked = participants.asked("authorize-payment").await;
+
+    // The line of a move that is committed after the saga itself was read.
+    let db = PgPool::connect(&config.database_url).await.unwrap();
+    let moved = query(
+        "INSERT INTO saga_journal (saga_id, revision, happened, step, direction, attempt, outcome, sent)
+         VALUES ($1, 2, 'answered', 'authorize-payment', 'invoke', 1, 'succeeded', '')",
+    );
+    moved.bind(asked.saga.saga_id).execute(&db).await.unwrap();
+    let found = once(&mut client, &order, SagaStatus::Running).await;
+    assert_eq!(found.journal.iter().map(|line| line.revision).collect::<Vec<_>>(), [1]);
+    assert!(found.journal_agrees, "{found:?}");
+    coordinator.stop().await;
 }
 
 async fn watch(client: &mut Client, request: WatchSagasRequest) -> Streaming<WatchSagasResponse> {
