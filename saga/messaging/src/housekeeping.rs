@@ -49,8 +49,8 @@ async fn round(messaging: &Messaging, behind: &mut Behind) -> Result<(), Error> 
     let before = std::mem::replace(behind, lanes_behind(messaging).await?);
     rotate(&messaging.db, options).await?;
     forget_culprits(messaging).await?;
-    // Last what needs Kafka: the rest is looked after while it is away.
-    topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
+    // Last what needs Kafka: the rest is looked after while it is away. One try: the next round is soon.
+    topics::try_ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
     for (lane, published_seq) in behind.iter() {
         // Who lives moves on. One that cannot be adopted must not keep the others waiting.
         if before.get(lane) == Some(published_seq)

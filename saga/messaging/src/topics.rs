@@ -44,7 +44,8 @@ pub async fn ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
     }
 }
 
-async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
+/// As [`ensure`], when the broker answers now.
+pub(crate) async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
     let known = partition_counts(kafka).await?;
     let mut missing = Vec::new();
     let names: Vec<String> =

@@ -66,10 +66,10 @@ impl<H: Handler> Batches<H> {
                 tries = 0;
                 continue;
             };
-            metrics::counter!("consumer_batch_failures_total").increment(1);
             match (failure.verdict_after(tries), part) {
                 (Verdict::Stop, _) => return Err(failure),
                 (Verdict::Again | Verdict::Later, _) => {
+                    metrics::counter!("consumer_batch_failures_total").increment(1);
                     let (lane, error) = (&self.membership.name, chain(&failure));
                     warn!(lane, error, records = part.len(), "batch failed, trying again");
                 }
