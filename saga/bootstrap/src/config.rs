@@ -60,9 +60,14 @@ fn resolve<C: Parser>(
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Resolved<C>, Error> {
     let mut command = command::<C>();
-    let layers = Known::of(&command)
-        .collect(&args, env)
-        .map_err(|refusal| command.error(ErrorKind::UnknownArgument, refusal))?;
+    let layers = Known::of(&command).collect(&args, env).map_err(|refusal| {
+        let asked = command.clone().try_get_matches_from(&args);
+        match asked.map_err(|error| (error.kind(), error)) {
+            // Who asks for help needs it.
+            Err((ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, help)) => help,
+            Ok(_) | Err(_) => command.error(ErrorKind::UnknownArgument, refusal),
+        }
+    })?;
     let mut command = layers.install(command);
 
     let mut matches = command

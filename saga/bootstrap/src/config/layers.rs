@@ -57,8 +57,9 @@ impl Known {
 
     fn add(&mut self, command: &Command) {
         for arg in command.get_arguments() {
-            let Some(long) = arg.get_long() else { continue };
-            if let Some(variable) = arg.get_env().and_then(OsStr::to_str) {
+            let Some(long) = arg.get_long().filter(|_| !arg.is_hide_set()) else { continue };
+            let variable = arg.get_env().and_then(OsStr::to_str);
+            if let Some(variable) = variable.filter(|name| name.starts_with(PREFIX)) {
                 self.variables.insert(variable.to_owned(), long.to_owned());
             }
             if long != FILE_FLAG {
@@ -108,7 +109,7 @@ impl Known {
     ) -> Result<Vec<(String, OsString)>, String> {
         env.into_iter()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with("SAGA_"))
+            .filter(|(name, _)| name.starts_with(PREFIX))
             .filter(|(name, value)| {
                 self.variables.contains_key(name) || !is_service_link(name, value)
             })
@@ -122,6 +123,9 @@ impl Known {
             .collect()
     }
 }
+
+/// Of the variables that are settings.
+const PREFIX: &str = "SAGA_";
 
 /// What Kubernetes tells a container about a service called `saga-…`: it is no setting of ours.
 fn is_service_link(name: &str, value: &OsStr) -> bool {

@@ -203,6 +203,13 @@ fn config_show_prints_values_with_their_source_and_no_secrets() {
 }
 
 #[test]
+fn who_asks_for_help_gets_it_whatever_else_is_wrong() {
+    let wrong = [("SAGA_NONSENSE", "1")];
+    assert!(refusal(&["--help"], &wrong).contains("--database-url"));
+    assert!(refusal(&[DATABASE], &wrong).contains("SAGA_NONSENSE"));
+}
+
+#[test]
 fn config_show_is_json_where_that_is_asked_for() {
     let shown = |form: &str| {
         let args = ["saga", "--output", form, "config", "show"].map(OsString::from).to_vec();
