@@ -70,7 +70,7 @@ pub(crate) fn sentence(story: &GetSagaResponse, now: &prost_types::Timestamp) ->
         .map(|took| format!(" in {}", units::brief(took)))
         .unwrap_or_default();
     match saga.status() {
-        SagaStatus::Completed => format!("Completed{took}: every step was done."),
+        SagaStatus::Completed => format!("Completed{took}: every step was done{}.", skipped(story)),
         SagaStatus::Compensated => {
             format!("Compensated{took}: {}; {}.", cause(saga), undone(&story.steps))
         }
@@ -79,12 +79,20 @@ pub(crate) fn sentence(story: &GetSagaResponse, now: &prost_types::Timestamp) ->
         }
         SagaStatus::Running => format!("Under way: {}.", waiting(saga, now)),
         SagaStatus::Paused => {
-            format!("Paused: nothing more is sent until `saga resume {}`.", saga.saga_id)
+            format!("Paused: nothing more is sent until `saga resume {} --reason …`.", saga.saga_id)
         }
-        SagaStatus::Stuck => format!(
-            "Stuck, a person must look: {}: {}. When that is mended: `saga retry {} --reason …`.",
-            saga.stuck_step, saga.stuck_reason, saga.saga_id
-        ),
+        SagaStatus::Stuck => {
+            let Saga { stuck_step, stuck_reason, saga_id, .. } = saga;
+            let first = if saga.paused {
+                format!("It is paused, too: first `saga resume {saga_id} --reason …`, then")
+            } else {
+                "When that is mended:".to_owned()
+            };
+            format!(
+                "Stuck, a person must look: {stuck_step}: {stuck_reason}. {first} \
+                 `saga retry {saga_id} --reason …`."
+            )
+        }
         SagaStatus::Resolved => {
             let said = story.journal.iter().rev().find(|entry| entry.verb == "resolve");
             said.map_or_else(
@@ -95,6 +103,19 @@ pub(crate) fn sentence(story: &GetSagaResponse, now: &prost_types::Timestamp) ->
         SagaStatus::Unspecified => "In a state that this command does not know.".to_owned(),
     }
 }
+
+/// `, but capture-payment only by the word of ann: paid in cash`
+fn skipped(story: &GetSagaResponse) -> String {
+    let skips = story.journal.iter().filter(|entry| entry.verb == SKIP);
+    let skips: Vec<_> = skips
+        .map(|JournalEntry { step, by, reason, .. }| {
+            format!("{step} only by the word of {by}: {reason}")
+        })
+        .collect();
+    if skips.is_empty() { String::new() } else { format!(", but {}", skips.join("; ")) }
+}
+
+const SKIP: &str = "skip";
 
 /// Why it went back: the coordinator's own words, which name the step.
 fn cause(saga: &Saga) -> String {
@@ -153,7 +174,13 @@ fn steps(story: &GetSagaResponse) -> String {
             0 => "-".to_owned(),
             times => format!("{times}×"),
         };
-        let (symbol, status) = step_status(step.status());
+        let is_skipped =
+            story.journal.iter().any(|entry| entry.verb == SKIP && entry.step == step.name);
+        let (symbol, status) = if is_skipped && step.status() == StepStatus::Succeeded {
+            ('☞', "taken as done")
+        } else {
+            step_status(step.status())
+        };
         table.add_row([
             &step.name,
             &step.kind,

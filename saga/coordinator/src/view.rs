@@ -72,6 +72,7 @@ pub(crate) fn saga(times: &Times, id: Uuid, key: &str, instance: &Instance) -> p
         started_at: Some(timestamp(times.started_at)),
         moved_at: Some(timestamp(times.moved_at)),
         ended_at: times.ended_at.map(timestamp),
+        paused: instance.paused,
     }
 }
 

@@ -34,6 +34,43 @@ fn answered(revision: u64, ms: i64, step: &str, direction: Direction) -> Journal
     }
 }
 
+#[test]
+fn what_was_skipped_is_not_said_to_be_done() {
+    let skip = JournalEntry {
+        revision: 3,
+        happened: "intervened".into(),
+        verb: "skip".into(),
+        step: "capture-payment".into(),
+        by: "ann".into(),
+        reason: "paid in cash".into(),
+        ..JournalEntry::default()
+    };
+    let story = GetSagaResponse {
+        saga: Some(Saga { status: SagaStatus::Completed.into(), ..Saga::default() }),
+        steps: vec![
+            step("capture-payment", "retriable", StepStatus::Succeeded),
+            step("commit-stock", "retriable", StepStatus::Succeeded),
+        ],
+        journal: vec![skip],
+        ..GetSagaResponse::default()
+    };
+    let said = sentence(&story, &Timestamp::default());
+    let expected =
+        "every step was done, but capture-payment only by the word of ann: paid in cash.";
+    assert!(said.ends_with(expected), "{said}");
+    let steps = steps(&story);
+    assert!(steps.contains("☞ taken as done") && steps.contains("✓ done"), "{steps}");
+}
+
+#[test]
+fn a_stuck_saga_that_is_paused_has_to_be_resumed_first() {
+    let saga = Saga { status: SagaStatus::Stuck.into(), paused: true, ..Saga::default() };
+    let story = GetSagaResponse { saga: Some(saga), ..GetSagaResponse::default() };
+    let said = sentence(&story, &Timestamp::default());
+    let (resume, retry) = (said.find("saga resume").unwrap(), said.find("saga retry").unwrap());
+    assert!(resume < retry, "{said}");
+}
+
 /// An order whose card was declined after its stock had been reserved.
 fn declined() -> GetSagaResponse {
     let stopwatch = Stopwatch { received_at: at(5), started_at: at(6), finished_at: at(9) };
