@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
     let patient = Clients::at(clients.addresses().clone(), SUMMARY_TIMEOUT);
     let skus = stock::prepare(&clients.inventory()?, expected_orders(&args)).await?;
     // An order of somebody else that is half done would look like one of ours that got lost.
-    let before = Books::read_settled(&patient, &Books::default()).await?;
+    let before = Books::read_settled(&patient, &Books::default(), STRANGERS_PATIENCE).await?;
 
     let stop = bootstrap::stop_signal();
     let begun_at = Instant::now();
@@ -100,21 +100,30 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
         task.abort();
     }
 
-    let after = Books::read_settled(&patient, &before).await?;
-    let journeys = sample::read(&clients.sagas()?, &ledger.sample()).await?;
+    let after = Books::read_settled(&patient, &before, SETTLE_PATIENCE).await;
+    let journeys = sample::read(&clients.sagas()?, &ledger.sample()).await;
+    let (booked, unread) = match after {
+        Ok(after) => (Some(after), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let wrong = booked.as_ref().map(|after| books::imbalances(&before, after, ledger.counts()));
     let report = Report::new(
         &ledger,
-        &journeys,
+        // Without them where it went is left out; why they are missing, the books say.
+        &journeys.unwrap_or_default(),
         report::Facts {
             measured: ended_at.saturating_duration_since(measured.start),
             open_at_the_end,
             drained,
-            imbalances: books::imbalances(&before, &after, ledger.counts()),
-            difference: after.since(&before),
+            imbalances: wrong.unwrap_or_default(),
+            difference: booked.map(|after| after.since(&before)),
         },
     );
     format.value(&report, || report.as_text())?;
-    report.verdict()
+    match unread {
+        Some(failure) => Err(failure),
+        None => report.verdict(),
+    }
 }
 
 fn open_max(args: &Args) -> u32 {
@@ -133,4 +142,8 @@ const OPEN_MAX_PACED: u32 = 20_000;
 const EXPECTED_RATE_MAX: u32 = 20_000;
 /// Summaries read every order there is.
 const SUMMARY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the load waits for what others have under way.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(5);
+/// A customer of somebody else whose card does not answer is let down by then.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(25);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(60);

@@ -1,6 +1,9 @@
 //! The books: what the three services say about orders, stock and money, and whether it agrees.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use proto::{
     inventory::{SummarizeStockRequest, SummarizeStockResponse},
@@ -53,15 +56,21 @@ impl Books {
 
     /// Read again for a while as long as something is still under way: a saga has ended when the
     /// coordinator knows, which is after the services have booked, but other orders may go on.
-    pub(super) async fn read_settled(clients: &Clients, before: &Self) -> Result<Self, Failure> {
+    pub(super) async fn read_settled(
+        clients: &Clients,
+        before: &Self,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        let asked_at = Instant::now();
+        let mut told = false;
         let mut books = Self::read(clients).await?;
-        for attempt in 0..SETTLE_ATTEMPTS {
+        while asked_at.elapsed() < patience {
             let open = left_open(before, &books);
             if open.is_empty() {
                 break;
             }
-            if attempt == TELL_ATTEMPT {
-                talk(&format!("waiting for what is still under way: {}", open.join(", ")));
+            if asked_at.elapsed() > QUIET_MAX && !std::mem::replace(&mut told, true) {
+                talk(&format!("waiting for what others have under way: {}", open.join(", ")));
             }
             tokio::time::sleep(SETTLE_PAUSE).await;
             books = Self::read(clients).await?;
@@ -111,9 +120,7 @@ impl Books {
     }
 }
 
-const SETTLE_ATTEMPTS: u32 = 20;
-/// After a second.
-const TELL_ATTEMPT: u32 = 4;
+const QUIET_MAX: Duration = Duration::from_secs(1);
 const SETTLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// What does not agree after a load, each in a sentence; nothing when the books balance.

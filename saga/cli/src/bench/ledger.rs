@@ -45,10 +45,14 @@ impl Counts {
     }
 }
 
-/// What happened within the measured time.
+/// What came of the measured time.
 #[derive(Debug)]
 pub(super) struct Measured {
+    /// Of orders that were to be sent within it, whenever they were answered and ended.
     pub(super) counts: Counts,
+    /// Of any orders, what ended within it: for the throughput.
+    pub(super) ended_in_time: u64,
+    pub(super) confirmed_in_time: u64,
     /// Of orders that were to be sent within the measured time: in microseconds, from that time.
     pub(super) acknowledged: Histogram<u64>,
     /// Of the same orders: to the saga's end, even if it came after the measured time.
@@ -93,6 +97,8 @@ impl Ledger {
                 counts: Counts::default(),
                 measured: Measured {
                     counts: Counts::default(),
+                    ended_in_time: 0,
+                    confirmed_in_time: 0,
                     acknowledged: histogram()?,
                     ended: histogram()?,
                     found_by_asking: 0,
@@ -125,12 +131,10 @@ impl Ledger {
         let is_measured = inner.measured_time.contains(&now);
         inner.unanswered -= 1;
         inner.counts.acknowledged += 1;
-        if is_measured {
-            inner.measured.counts.acknowledged += 1;
-        }
         // However late the answer: leaving out the late ones would flatter.
         if inner.measured_time.contains(&intended_at) {
             let latency = micros(now.saturating_duration_since(intended_at));
+            inner.measured.counts.acknowledged += 1;
             inner.measured.acknowledged.saturating_record(latency);
             inner.take_sample(id);
         }
@@ -144,11 +148,11 @@ impl Ledger {
         }
     }
 
-    pub(super) fn failed(&self, code: tonic::Code) {
+    pub(super) fn failed(&self, code: tonic::Code, intended_at: Instant) {
         let mut inner = self.lock();
         inner.unanswered -= 1;
         inner.counts.failed += 1;
-        if inner.measured_time.contains(&Instant::now()) {
+        if inner.measured_time.contains(&intended_at) {
             inner.measured.counts.failed += 1;
         }
         *inner.measured.failures.entry(format!("{code:?}")).or_default() += 1;
@@ -232,8 +236,12 @@ impl Ledger {
     fn close(&self, inner: &mut Inner, id: Uuid, at: Option<Instant>, end: End) {
         let Some(open) = inner.open.remove(&id) else { return };
         inner.counts.count(end);
-        if inner.measured_time.contains(&at.unwrap_or_else(Instant::now)) {
+        if inner.measured_time.contains(&open.intended_at) {
             inner.measured.counts.count(end);
+        }
+        if inner.measured_time.contains(&at.unwrap_or_else(Instant::now)) {
+            inner.measured.ended_in_time += 1;
+            inner.measured.confirmed_in_time += u64::from(end == End::Confirmed);
         }
         match at {
             Some(at) if inner.measured_time.contains(&open.intended_at) => {

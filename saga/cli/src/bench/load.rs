@@ -119,12 +119,12 @@ async fn send(
     let answered = tokio::time::timeout(REQUEST_TIMEOUT, client.place_order(request)).await;
     let taken = match answered {
         Ok(Ok(response)) => response.into_inner().order.unwrap_or_default(),
-        Ok(Err(status)) => return ledger.failed(status.code()),
-        Err(_) => return ledger.failed(tonic::Code::DeadlineExceeded),
+        Ok(Err(status)) => return ledger.failed(status.code(), intended_at),
+        Err(_) => return ledger.failed(tonic::Code::DeadlineExceeded, intended_at),
     };
     match taken.order_id.parse::<Uuid>() {
         Ok(id) => ledger.acknowledged(id, intended_at, place),
-        Err(_) => ledger.failed(tonic::Code::DataLoss),
+        Err(_) => ledger.failed(tonic::Code::DataLoss, intended_at),
     }
 }
 

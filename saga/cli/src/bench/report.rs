@@ -24,7 +24,8 @@ pub(super) struct Facts {
     /// How long the open orders took to end; nothing when they did not.
     pub(super) drained: Option<Duration>,
     pub(super) imbalances: Vec<String>,
-    pub(super) difference: Difference,
+    /// Nothing when the books could not be read.
+    pub(super) difference: Option<Difference>,
 }
 
 /// The whole report.
@@ -35,19 +36,19 @@ pub(super) struct Report {
     completed_per_second: f64,
     confirmed_per_second: f64,
     sent_per_second: f64,
-    /// Within the measured time.
+    /// Of what was to be sent within the measured time.
     measured: Counts,
     /// Over the whole load, warm-up and drain included.
     total: Counts,
     failures: BTreeMap<String, u64>,
     found_by_asking: u64,
-    latency_to_acknowledgement: Latency,
-    latency_to_end: Latency,
+    latency_to_acknowledgement: Option<Latency>,
+    latency_to_end: Option<Latency>,
     open_max: usize,
     open_at_the_end: usize,
     drained_ms: Option<f64>,
     steps: Vec<Spent>,
-    booked: Difference,
+    booked: Option<Difference>,
     imbalances: Vec<String>,
 }
 
@@ -81,9 +82,9 @@ impl Report {
         ledger
             .read(|measured| Self {
                 measured_seconds: seconds,
-                completed_per_second: measured.counts.ended() as f64 / seconds,
-                confirmed_per_second: measured.counts.confirmed as f64 / seconds,
-                sent_per_second: measured.counts.sent as f64 / seconds,
+                completed_per_second: rounded(measured.ended_in_time as f64 / seconds),
+                confirmed_per_second: rounded(measured.confirmed_in_time as f64 / seconds),
+                sent_per_second: rounded(measured.counts.sent as f64 / seconds),
                 measured: measured.counts,
                 total: Counts::default(),
                 failures: measured.failures.iter().map(|(code, n)| (code.clone(), *n)).collect(),
@@ -119,6 +120,14 @@ impl Report {
     }
 
     pub(super) fn as_text(&self) -> String {
+        if self.measured.sent == 0 {
+            return format!(
+                "stopped before anything was measured: {} orders sent, {} taken\n\n{}",
+                units::count(self.total.sent),
+                units::count(self.total.acknowledged),
+                self.books()
+            );
+        }
         let mut text = format!(
             "{} completed sagas/s over {:.0} s\n  \
              {} sent, {} taken, {} confirmed, {} cancelled, {} failed\n  \
@@ -157,10 +166,14 @@ impl Report {
             ("to the acknowledgement", self.latency_to_acknowledgement),
             ("to the saga's end", self.latency_to_end),
         ] {
-            let Latency { p50_ms, p90_ms, p99_ms, p999_ms, max_ms, count } = latency;
             let mut row = vec![name.to_owned()];
-            row.extend([p50_ms, p90_ms, p99_ms, p999_ms, max_ms].map(written));
-            row.push(units::count(count));
+            if let Some(Latency { p50_ms, p90_ms, p99_ms, p999_ms, max_ms, count }) = latency {
+                row.extend([p50_ms, p90_ms, p99_ms, p999_ms, max_ms].map(written));
+                row.push(units::count(count));
+            } else {
+                row.extend(["-"; 5].map(str::to_owned));
+                row.push(units::count(0_u64));
+            }
             table.add_row(row);
         }
         lines(&table)
@@ -189,7 +202,9 @@ impl Report {
     }
 
     fn books(&self) -> String {
-        let booked = &self.booked;
+        let Some(booked) = &self.booked else {
+            return format!("{} the books could not be read", paint(Tone::Bad, "✗"));
+        };
         let money = |amounts: &BTreeMap<String, i64>| {
             let amounts: Vec<_> = amounts
                 .iter()
@@ -198,7 +213,7 @@ impl Report {
             if amounts.is_empty() { "nothing".to_owned() } else { amounts.join(", ") }
         };
         let facts = format!(
-            "{} confirmed and {} captured; {} pieces confirmed and {} committed; \
+            "with the warm-up, {} confirmed and {} captured; {} pieces confirmed and {} committed; \
              {} orders cancelled",
             money(&booked.confirmed_minor_units),
             money(&booked.captured_minor_units),
@@ -215,17 +230,17 @@ impl Report {
 }
 
 impl Latency {
-    /// Of a histogram in microseconds.
-    fn of(histogram: &Histogram<u64>) -> Self {
+    /// Of a histogram in microseconds; nothing of an empty one.
+    fn of(histogram: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0;
-        Self {
+        (!histogram.is_empty()).then(|| Self {
             count: histogram.len(),
             p50_ms: at(0.5),
             p90_ms: at(0.9),
             p99_ms: at(0.99),
             p999_ms: at(0.999),
             max_ms: histogram.max() as f64 / 1_000.0,
-        }
+        })
     }
 }
 
@@ -254,7 +269,12 @@ fn spent(journeys: &[Journey]) -> Vec<Spent> {
 }
 
 fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1_000.0
+    rounded(duration.as_secs_f64() * 1_000.0)
+}
+
+/// To three digits after the point: more is chance.
+fn rounded(number: f64) -> f64 {
+    (number * 1_000.0).round() / 1_000.0
 }
 
 fn written(ms: f64) -> String {

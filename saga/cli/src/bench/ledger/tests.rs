@@ -81,9 +81,9 @@ fn what_happens_after_a_load_that_ended_early_is_not_measured() {
     load.ledger.end_measuring();
     load.ledger.told_ended([(late, End::Confirmed)]);
 
-    assert_eq!(load.ledger.read(|measured| measured.counts.confirmed), 1);
-    assert_eq!(load.ledger.counts().confirmed, 2);
-    // Both were to be sent within the time: the late one's latency counts, however late.
+    assert_eq!(load.ledger.read(|measured| measured.ended_in_time), 1);
+    // Both were to be sent within the time: what became of them counts, however late.
+    assert_eq!(load.ledger.read(|measured| measured.counts.confirmed), 2);
     assert_eq!(load.ledger.read(|measured| measured.ended.len()), 2);
 }
 
@@ -96,16 +96,18 @@ fn an_order_that_ends_after_the_measured_time_is_late_and_not_left_out() {
     load.ledger.sent(past);
     load.ledger.acknowledged(id, past, load.place());
     load.ledger.told_ended([(id, End::Confirmed)]);
-    let (counted, timed) =
-        load.ledger.read(|measured| (measured.counts.confirmed, measured.ended.len()));
-    assert_eq!((counted, timed, load.ledger.counts().confirmed), (0, 1, 1));
+    let (counted, in_time, timed) = load
+        .ledger
+        .read(|measured| (measured.counts.confirmed, measured.ended_in_time, measured.ended.len()));
+    assert_eq!((counted, in_time, timed), (1, 0, 1));
 }
 
 #[test]
 fn a_failed_request_is_not_open() {
     let load = Load::new();
-    load.ledger.sent(Instant::now());
-    load.ledger.failed(tonic::Code::Unavailable);
+    let now = Instant::now();
+    load.ledger.sent(now);
+    load.ledger.failed(tonic::Code::Unavailable, now);
     assert_eq!((load.ledger.counts().failed, load.ledger.open_count()), (1, 0));
     assert_eq!(load.ledger.read(|measured| measured.failures["Unavailable"]), 1);
 }

@@ -31,7 +31,7 @@ fn report(imbalances: Vec<String>, drained: Option<Duration>) -> Report {
         open_at_the_end: 3,
         drained,
         imbalances,
-        difference: Difference::default(),
+        difference: Some(Difference::default()),
     };
     Report::new(&ledger, &journeys, facts)
 }
@@ -57,8 +57,17 @@ fn books_that_do_not_balance_fail_the_bench() {
 }
 
 #[test]
+fn where_nothing_was_measured_nothing_is_said_to_be_zero() {
+    let text = report(Vec::new(), Some(Duration::ZERO)).as_text();
+    assert!(text.contains("stopped before anything was measured"), "{text}");
+    assert!(!text.contains("0.0 ms"), "{text}");
+}
+
+#[test]
 fn the_text_has_the_rate_the_latencies_and_the_books() {
-    let text = report(Vec::new(), Some(Duration::from_millis(40))).as_text();
+    let mut report = report(Vec::new(), Some(Duration::from_millis(40)));
+    report.measured.sent = 1;
+    let text = report.as_text();
     let text = strip_str(&text).to_string();
     for part in [
         "0 completed sagas/s over 10 s",
