@@ -112,7 +112,7 @@ pub(crate) struct Place {
     pub(crate) payment: Option<String>,
 }
 
-fn address(text: &str) -> Result<String, String> {
+pub(crate) fn address(text: &str) -> Result<String, String> {
     let wrong = || format!("'{text}' is no address; write it like 127.0.0.1:7100");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     match port.parse::<u16>() {

@@ -10,7 +10,7 @@ use crate::{
     clients::Clients,
     failure::Failure,
     output::{Format, print},
-    up::{self, Found, System},
+    up::{self, System},
 };
 
 /// See one order confirmed and one undone, step by step
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    if let Found::Running(running) = up::look(&global.data_dir) {
+    if let Some(running) = up::lasting(&global.data_dir).await? {
         let running = up::join(&running, &args.start, global).await?;
         show(&Clients::at(running.addresses.clone(), global.timeout), global.output).await?;
         return leave(

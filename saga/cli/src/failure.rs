@@ -28,8 +28,9 @@ const CHECK_FAILED: u8 = 7;
 const FAULT: u8 = 1;
 const USAGE: u8 = 2;
 const DONE: u8 = 0;
+const NOT_FOUND: u8 = 3;
 /// It can never be right, names what is not there, is refused in the state things are in, or is stuck.
-const ANSWERED_NO: [u8; 4] = [USAGE, 3, 4, CHECK_FAILED];
+const ANSWERED_NO: [u8; 4] = [USAGE, NOT_FOUND, 4, CHECK_FAILED];
 /// Begins every failure that is told.
 const ERROR: &str = "error:";
 
@@ -116,6 +117,26 @@ impl Failure {
             return self;
         }
         self.next(format!("the order may be taken: send it again with --request-id {request_id}"))
+    }
+
+    /// Of an order that was taken, and then lost from sight: to order again would be another order.
+    pub(crate) fn of_taken(self, order_id: &str) -> Self {
+        if self.exit_code == CHECK_FAILED || self.exit_code == DONE {
+            return self;
+        }
+        if self.exit_code == NOT_FOUND {
+            let what = "the order is taken, but its saga has not begun yet";
+            return Self::of_code(Code::DeadlineExceeded, what).next(format!(
+                "it begins by itself; `saga status` says whether Kafka is down, `saga watch {order_id}` \
+                 goes on from here"
+            ));
+        }
+        self.next(format!("the order is taken: `saga watch {order_id}` goes on from here"))
+    }
+
+    /// Whether nothing is wrong but that nobody reads what is written.
+    pub(crate) fn is_reader_gone(&self) -> bool {
+        self.exit_code == DONE
     }
 
     /// What another process of this command wrote when it failed with this code.
@@ -229,7 +250,10 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         let mut chain = error.chain().map(ToString::to_string);
         let what = chain.next().unwrap_or_default();
-        Self { why: chain.collect(), ..Self::new(what) }
+        let mut why: Vec<String> = chain.collect();
+        // Some errors tell their cause as their own words.
+        why.dedup_by(|cause, told| told.contains(cause.as_str()));
+        Self { why, ..Self::new(what) }
     }
 }
 

@@ -4,6 +4,7 @@ mod args;
 mod clients;
 mod failure;
 mod output;
+mod pages;
 mod units;
 
 mod bench;

@@ -6,8 +6,7 @@ use crate::{
     clients::Clients,
     failure::Failure,
     output::{Format, Tone, lines, paint, table},
-    stock::PAGE_SIZE,
-    units,
+    pages, units,
 };
 
 /// Payments: list, show
@@ -84,20 +83,12 @@ async fn list(args: ListArgs, clients: &Clients) -> Result<Vec<Payment>, Failure
     let payments = clients.payments()?;
     let statuses: Vec<_> =
         args.status.into_iter().map(|status| PaymentStatus::from(status).into()).collect();
-    let limit = args.limit as usize;
-    let (mut listed, mut page_token) = (Vec::new(), String::new());
-    loop {
-        let page_size = PAGE_SIZE.min(i32::try_from(limit - listed.len()).unwrap_or(PAGE_SIZE));
+    pages::up_to(args.limit, async |page_size, page_token| {
         let request = ListPaymentsRequest { page_size, page_token, statuses: statuses.clone() };
-        let page = payments
-            .ask(request, async |mut api, request| api.list_payments(request).await)
-            .await?;
-        listed.extend(page.payments);
-        page_token = page.next_page_token;
-        if page_token.is_empty() || listed.len() >= limit {
-            return Ok(listed);
-        }
-    }
+        let page = payments.ask(request, async |mut api, request| api.list_payments(request).await);
+        page.await.map(|page| (page.payments, page.next_page_token))
+    })
+    .await
 }
 
 fn as_table(payments: &[Payment]) -> String {

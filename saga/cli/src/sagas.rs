@@ -38,10 +38,10 @@ pub(crate) struct WatchArgs {
     /// The saga's id, or its order's
     id: Option<String>,
     /// Only the ends of sagas
-    #[arg(long)]
+    #[arg(long, conflicts_with = "id")]
     ended: bool,
     /// Only sagas of this kind
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "id")]
     definition: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use crate::{
     clients::{Clients, Inventory},
     failure::Failure,
     output::{Format, lines, table},
-    units,
+    pages, units,
 };
 
 /// Stock: list, restock
@@ -52,21 +52,13 @@ pub(crate) async fn run(
 
 /// Every item, by SKU.
 pub(crate) async fn all(inventory: &Inventory) -> Result<Vec<Item>, Failure> {
-    let mut items = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListItemsRequest { page_size: PAGE_SIZE, page_token };
-        let page =
-            inventory.ask(request, async |mut api, request| api.list_items(request).await).await?;
-        items.extend(page.items);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(items);
-        }
-    }
+    pages::all(async |page_size, page_token| {
+        let request = ListItemsRequest { page_size, page_token };
+        let page = inventory.ask(request, async |mut api, request| api.list_items(request).await);
+        page.await.map(|page| (page.items, page.next_page_token))
+    })
+    .await
 }
-
-pub(crate) const PAGE_SIZE: i32 = 1_000;
 
 /// Brings in more of an item, once for each request id.
 pub(crate) async fn restock(

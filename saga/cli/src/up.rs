@@ -13,14 +13,14 @@ use std::path::Path;
 use bootstrap::Common;
 
 use crate::{
-    args::Global,
+    args::{self, Global},
     clients::{Addresses, DEFAULT_PORT_BASE},
     failure::Failure,
     output::{Tone, paint, talk},
 };
-pub(crate) use background::down;
-use state::last_addresses;
-pub(crate) use state::{Found, Running, look};
+pub(crate) use background::{down, lasting};
+pub(crate) use state::Running;
+use state::{Found, last_addresses, look};
 pub(crate) use status::status;
 pub(crate) use system::System;
 
@@ -53,11 +53,12 @@ pub(crate) struct Start {
     pub(crate) fresh: bool,
 
     /// Use this Kafka instead of starting one
-    #[arg(long, env = "SAGA_KAFKA", value_name = "HOST:PORT", hide_env = true)]
+    #[arg(long, env = "SAGA_KAFKA", value_name = "HOST:PORT", value_parser = brokers, hide_env = true)]
     pub(crate) kafka: Option<String>,
 
     /// Use this Postgres instead of starting one, as a user who may create databases
-    #[arg(long, env = "SAGA_DATABASE_URL", value_name = "URL", hide_env = true)]
+    #[arg(long, env = "SAGA_DATABASE_URL", value_name = "URL", value_parser = database_url,
+          hide_env = true)]
     pub(crate) database_url: Option<String>,
 
     /// What to log: a level, or levels by module [default: warn, or info in the background]
@@ -78,6 +79,20 @@ pub(crate) struct Start {
     allow_unsafe_postgres: bool,
 }
 
+fn brokers(text: &str) -> Result<String, String> {
+    text.split(',').try_for_each(|broker| args::address(broker.trim()).map(drop))?;
+    Ok(text.to_owned())
+}
+
+fn database_url(text: &str) -> Result<String, String> {
+    if database::is_postgres(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("it is no url of a Postgres; write it like postgres://user:password@127.0.0.1:5432/postgres"
+            .to_owned())
+    }
+}
+
 /// The addresses of the system that runs on this data folder, or ran there last.
 pub(crate) fn known_addresses(data_dir: &Path) -> Option<Addresses> {
     match look(data_dir) {
@@ -87,7 +102,7 @@ pub(crate) fn known_addresses(data_dir: &Path) -> Option<Addresses> {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    if let Found::Running(running) = look(&global.data_dir) {
+    if let Some(running) = lasting(&global.data_dir).await? {
         let running = join(&running, &args.start, global).await?;
         let hint = "\nIt was running already; `saga down` stops it.";
         return global.output.value(&running, || welcome(&running, hint));

@@ -6,8 +6,7 @@ use crate::{
     clients::Clients,
     failure::Failure,
     output::{Format, lines, table},
-    stock::PAGE_SIZE,
-    units,
+    pages, units,
 };
 
 /// Orders, the newest first
@@ -51,25 +50,17 @@ impl From<Status> for OrderStatus {
 
 pub(super) async fn run(args: Args, clients: &Clients, format: Format) -> Result<(), Failure> {
     let orders = clients.orders()?;
-    let limit = args.limit as usize;
-    let mut request = ListOrdersRequest {
+    let request = ListOrdersRequest {
         statuses: args.status.into_iter().map(|status| OrderStatus::from(status).into()).collect(),
         customer_id: args.customer.unwrap_or_default(),
         ..ListOrdersRequest::default()
     };
-    let mut listed = Vec::new();
-    loop {
-        let left = i32::try_from(limit - listed.len()).unwrap_or(PAGE_SIZE);
-        request.page_size = left.min(PAGE_SIZE);
-        let page = orders
-            .ask(request.clone(), async |mut api, request| api.list_orders(request).await)
-            .await?;
-        listed.extend(page.orders);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() || listed.len() >= limit {
-            return format.list(&listed, as_table);
-        }
-    }
+    let listed = pages::up_to(args.limit, async |page_size, page_token| {
+        let request = ListOrdersRequest { page_size, page_token, ..request.clone() };
+        let page = orders.ask(request, async |mut api, request| api.list_orders(request).await);
+        page.await.map(|page| (page.orders, page.next_page_token))
+    });
+    format.list(&listed.await?, as_table)
 }
 
 fn as_table(orders: &[Order]) -> String {

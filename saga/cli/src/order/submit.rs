@@ -37,7 +37,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SKU", conflicts_with = "file")]
     sku: Vec<String>,
     /// How many of it; again for the next line [default: 1]
-    #[arg(long, value_name = "PIECES", requires = "sku")]
+    #[arg(
+        long,
+        value_name = "PIECES",
+        requires = "sku",
+        conflicts_with = "file",
+        allow_negative_numbers = true
+    )]
     quantity: Vec<u32>,
     /// What and how many of it, in one
     #[arg(long, value_name = "SKU=PIECES", value_parser = line, conflicts_with = "file")]
@@ -58,7 +64,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// Follow each order until it is decided; exits with 7 when one is cancelled or stuck
+    /// Follow the order to its saga's end, many until they are decided; exits with 7 when one is cancelled
+    /// or stuck
     #[arg(long)]
     watch: bool,
 }
@@ -80,7 +87,9 @@ pub(super) async fn run(args: Args, clients: &Clients, format: Format) -> Result
     }
     let order = place(&orders, requests.next().unwrap_or_default()).await?;
     if follow {
-        return follow_one(order, clients, &orders, format).await;
+        let order_id = order.order_id.clone();
+        let followed = follow_one(order, clients, &orders, format).await;
+        return followed.map_err(|failure| failure.of_taken(&order_id));
     }
     format.one(&order, as_text)?;
     talk(&format!("\nfollow it with `saga watch {}`", order.order_id));
@@ -102,10 +111,10 @@ async fn follow_one(
     format: Format,
 ) -> Result<(), Failure> {
     let order_id = order.order_id.clone();
+    let sagas = clients.sagas()?;
     let decided = match format {
         Format::Table => {
             print(&as_line(&order))?;
-            let sagas = clients.sagas()?;
             let tell = |moment: &story::Moment| print(&moment.with_offset());
             let story = sagas::follow(&sagas, &order_id, tell).await?;
             print(&story::sentence(&story, &units::now()))?;
@@ -113,7 +122,10 @@ async fn follow_one(
         }
         Format::Json | Format::Jsonl => {
             let tell = |order: &Order| format.event(order, as_line);
-            watch_unless_stuck(orders, &clients.sagas()?, order_id, tell).await?
+            watch_unless_stuck(orders, &sagas, order_id.clone(), tell).await?;
+            // What is decided has to be done, too: it can be stuck there.
+            sagas::follow(&sagas, &order_id, |_| Ok(())).await?;
+            get(orders, order_id).await?
         }
     };
     check_confirmed(u32::from(decided.status() == OrderStatus::Cancelled), 1)
@@ -137,6 +149,7 @@ async fn many(
         .buffered(AT_A_TIME);
     let mut tally = Tally::default();
     let mut numbers = 1_usize..;
+    let mut is_read = true;
     let mut ticks = tokio::time::interval_at(Instant::now() + QUIET_MAX, QUIET_MAX);
     loop {
         let outcome = tokio::select! {
@@ -148,8 +161,15 @@ async fn many(
         };
         let (Some(outcome), Some(number)) = (outcome, numbers.next()) else { break };
         ticks.reset();
-        if let Some(order) = &outcome.order {
-            format.event(order, as_line)?;
+        if let Some(order) = &outcome.order
+            && is_read
+            && let Err(failure) = format.event(order, as_line)
+        {
+            // What was to be ordered is ordered, also for who reads no more than the first lines.
+            if !failure.is_reader_gone() {
+                return Err(failure);
+            }
+            is_read = false;
         }
         if let Some(failure) = &outcome.failure {
             talk(&format!("order {number}: {}", failure.text()));
@@ -181,7 +201,10 @@ async fn submit(request: PlaceOrderRequest, following: Option<&Sagas>, orders: &
     };
     match watch_unless_stuck(orders, sagas, order.order_id.clone(), |_| Ok(())).await {
         Ok(decided) => Outcome { order: Some(decided), failure: None },
-        Err(failure) => Outcome { order: Some(order), failure: Some(failure) },
+        Err(failure) => {
+            let failure = failure.of_taken(&order.order_id);
+            Outcome { order: Some(order), failure: Some(failure) }
+        }
     }
 }
 

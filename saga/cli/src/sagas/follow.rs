@@ -24,12 +24,14 @@ pub(crate) async fn follow(
     mut tell: impl FnMut(&Moment) -> Result<(), Failure>,
 ) -> Result<GetSagaResponse, Failure> {
     let asked_at = Instant::now();
+    let mut answered_at = asked_at;
     let mut told = 0;
     let mut was_paused = false;
     loop {
         let request = GetSagaRequest { id: id.to_owned() };
         match sagas.try_ask(request, async |mut api, request| api.get_saga(request).await).await {
             Ok(story) => {
+                answered_at = Instant::now();
                 let moments = story::timeline(&story);
                 for moment in moments.iter().filter(|moment| moment.revision > told) {
                     tell(moment)?;
@@ -48,6 +50,9 @@ pub(crate) async fn follow(
             }
             Err(status)
                 if status.code() == Code::NotFound && asked_at.elapsed() < BEGIN_PATIENCE => {}
+            // It may be starting again.
+            Err(status)
+                if status.code() == Code::Unavailable && answered_at.elapsed() < AWAY_PATIENCE => {}
             Err(status) => return Err(sagas.failure(&status)),
         }
         // Close looks while things move fast, rare ones while a card or a person is waited for.
@@ -83,6 +88,7 @@ pub(super) fn check_moves(saga: &Saga) -> Result<(), Failure> {
 }
 
 const BEGIN_PATIENCE: Duration = Duration::from_secs(15);
+const AWAY_PATIENCE: Duration = Duration::from_secs(5);
 const FAST_FOR: Duration = Duration::from_secs(2);
 const FAST_PAUSE: Duration = Duration::from_millis(10);
 const SLOW_PAUSE: Duration = Duration::from_millis(200);

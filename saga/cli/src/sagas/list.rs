@@ -8,8 +8,7 @@ use crate::{
     clients::Clients,
     failure::Failure,
     output::{Format, lines, table},
-    stock::PAGE_SIZE,
-    story, units,
+    pages, story, units,
 };
 
 /// Sagas, the newest first
@@ -76,21 +75,14 @@ impl From<Status> for SagaStatus {
 
 pub(crate) async fn list(args: ListArgs, clients: &Clients, format: Format) -> Result<(), Failure> {
     let sagas = clients.sagas()?;
-    let limit = args.limit as usize;
-    let mut request = request(args);
-    let mut listed = Vec::new();
-    loop {
-        let left = i32::try_from(limit - listed.len()).unwrap_or(PAGE_SIZE);
-        request.page_size = left.min(PAGE_SIZE);
-        let page = sagas
-            .ask(request.clone(), async |mut api, request| api.list_sagas(request).await)
-            .await?;
-        listed.extend(page.sagas);
-        request.page_token = page.next_page_token;
-        if request.page_token.is_empty() || listed.len() >= limit {
-            return format.list(&listed, as_table);
-        }
-    }
+    let limit = args.limit;
+    let request = request(args);
+    let listed = pages::up_to(limit, async |page_size, page_token| {
+        let request = ListSagasRequest { page_size, page_token, ..request.clone() };
+        let page = sagas.ask(request, async |mut api, request| api.list_sagas(request).await);
+        page.await.map(|page| (page.sagas, page.next_page_token))
+    });
+    format.list(&listed.await?, as_table)
 }
 
 fn request(args: ListArgs) -> ListSagasRequest {

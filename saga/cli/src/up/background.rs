@@ -16,7 +16,10 @@ use nix::{
 
 use serde::Serialize;
 
-use super::state::{Found, Running, forget, is_claimed, look};
+use super::{
+    health::is_refused,
+    state::{Found, Running, forget, is_claimed, look},
+};
 use crate::{args::Global, failure::Failure, output::talk};
 
 /// Starts this program again in the background and returns when everything is ready.
@@ -84,6 +87,40 @@ async fn stopped_early(child: &mut Child, pid: i32) -> Failure {
 fn did_not_stop(pid: i32) -> Failure {
     Failure::new(format!("process {pid} did not stop within {STOP_PATIENCE:?}"))
         .next(format!("end it with `kill -9 {pid}`"))
+}
+
+/// The system that runs on the folder, if one does; one that is about to end is waited for.
+///
+/// # Errors
+/// It does not end.
+pub(crate) async fn lasting(data_dir: &Path) -> Result<Option<Running>, Failure> {
+    let asked_at = Instant::now();
+    let mut told = false;
+    loop {
+        let Found::Running(running) = look(data_dir) else { return Ok(None) };
+        // A process that was killed holds its folder a moment longer than its ports.
+        let is_ending = running.stopping || (running.ready && is_deserted(&running).await);
+        if !is_ending {
+            return Ok(Some(*running));
+        }
+        if asked_at.elapsed() > STOP_PATIENCE {
+            return Err(did_not_stop(running.pid));
+        }
+        if !std::mem::replace(&mut told, true) {
+            talk(&format!("process {} is stopping: waiting for its end", running.pid));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// Nobody listens where the services should be.
+async fn is_deserted(running: &Running) -> bool {
+    for (_, address) in running.addresses.named() {
+        if !is_refused(address).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// Waits for a system that another process starts, and tells of its progress.

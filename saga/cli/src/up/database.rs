@@ -7,22 +7,28 @@ use crate::failure::Failure;
 /// The databases of the four services.
 pub(super) const NAMES: [&str; 4] = ["order", "inventory", "payment", "saga"];
 
+pub(super) fn is_postgres(url: &str) -> bool {
+    ServerUrl::parse(url)
+        .is_some_and(|url| matches!(url.scheme, "postgres" | "postgresql") && !url.host.is_empty())
+}
+
 /// The url with another database.
 ///
 /// # Errors
 /// What is no url of a Postgres.
 pub(super) fn url_of(base: &str, name: &str) -> Result<String, Failure> {
-    let wrong = || {
-        Failure::usage("that is no url of a Postgres")
-            .next("write it like postgres://user:password@127.0.0.1:5432/postgres")
-    };
-    let url = ServerUrl::parse(base).ok_or_else(wrong)?;
-    if matches!(url.scheme, "postgres" | "postgresql") && !url.host.is_empty() {
-        Ok(url.of_database(name))
-    } else {
-        Err(wrong())
-    }
+    let url = ServerUrl::parse(base).filter(|_| is_postgres(base));
+    let url = url.ok_or_else(|| Failure::usage("that is no url of a Postgres"))?;
+    Ok(url.of_database(name))
 }
+
+/// Where the server of such a url listens.
+pub(super) fn address_of(url: &str) -> String {
+    ServerUrl::parse(url).map(|url| url.host_and_port(PORT)).unwrap_or_default()
+}
+
+/// Of a url that names none.
+const PORT: u16 = 5_432;
 
 #[cfg(test)]
 mod tests {

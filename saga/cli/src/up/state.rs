@@ -27,6 +27,9 @@ pub(crate) struct Running {
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) started_at: OffsetDateTime,
     pub(crate) ready: bool,
+    /// It was told to stop, or a part of it has ended.
+    #[serde(default)]
+    pub(crate) stopping: bool,
     pub(crate) data_dir: PathBuf,
     pub(crate) addresses: Addresses,
     pub(crate) kafka: String,
@@ -122,6 +125,7 @@ impl Claim {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: OffsetDateTime::now_utc(),
             ready: false,
+            stopping: false,
             data_dir,
             addresses,
             kafka: String::new(),
@@ -160,6 +164,14 @@ impl Claim {
         if let Err(error) = running.write() {
             tracing::warn!(%error, "cannot write the state of the system");
         }
+    }
+
+    /// Says that it is not to be counted on any more.
+    pub(crate) fn stopping(&self) {
+        self.change(|running| {
+            running.ready = false;
+            running.stopping = true;
+        });
     }
 
     /// Takes back what others read; the lock goes with this process or this value.

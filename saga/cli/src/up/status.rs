@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bootstrap::ServerUrl;
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
+    database::address_of,
     health::{ASK_KAFKA, ASK_POSTGRES, Health, answers, check},
     state::{Found, Running, look},
 };
@@ -51,6 +51,11 @@ pub(crate) async fn status(global: &Global, clients: &Clients) -> Result<(), Fai
     } else {
         global.output.value(&components, || as_table(&components))?;
     }
+    if let Some(running) = running.as_ref().filter(|running| !running.ready) {
+        let doing = if running.stopping { "stopping" } else { "starting" };
+        return Err(Failure::check(format!("process {} is {doing} just now", running.pid))
+            .next("`saga status` again in a moment"));
+    }
     let down: Vec<_> = components.iter().filter(|component| component.health != SERVING).collect();
     if down.is_empty() {
         return Ok(());
@@ -84,20 +89,17 @@ async fn components(running: Option<&Running>, clients: &Clients) -> Vec<Compone
         .map(async |(name, address): (&str, &str)| component(name, address, check(address).await));
     let mut components = futures::future::join_all(services).await;
     if let Some(running) = ours {
-        let postgres = ServerUrl::parse(&running.database_url)
-            .map(|url| url.host_and_port(POSTGRES_PORT))
-            .unwrap_or_default();
+        let postgres = address_of(&running.database_url);
         let servers =
             [("Kafka", running.kafka.as_str(), ASK_KAFKA), ("Postgres", &postgres, ASK_POSTGRES)];
-        for (name, address, question) in servers {
+        // It is not known before it is started.
+        for (name, address, question) in servers.into_iter().filter(|server| !server.1.is_empty()) {
             let server = component(name, address, answers(address, question).await);
             components.push(Component { version: None, ..server });
         }
     }
     components
 }
-
-const POSTGRES_PORT: u16 = 5_432;
 
 fn as_table(components: &[Component]) -> String {
     let mut table = table(&["COMPONENT", "HEALTH", "ADDRESS", "VERSION", "UP FOR", ""]);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Start, addresses, database,
-    health::{ASK_KAFKA, Health, answers, check},
+    health::{ASK_KAFKA, ASK_POSTGRES, Health, answers, check},
     services::Services,
     state::{Claim, Running},
 };
@@ -24,7 +24,7 @@ use crate::{
     clients::{Addresses, Clients},
     failure::Failure,
     output::talk,
-    stock,
+    pages, stock,
 };
 
 /// A system that runs in this process.
@@ -78,6 +78,7 @@ impl System {
     pub(crate) async fn until_stopped(mut self, stop: &CancellationToken) -> Result<(), Failure> {
         let failure = tokio::select! {
             ended = &mut self.services => {
+                self.claim.stopping();
                 self.stop_servers().await;
                 return Err(ended_untold(ended));
             }
@@ -96,6 +97,7 @@ impl System {
     /// # Errors
     /// A service that did not end as it should.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        self.claim.stopping();
         talk("stopping the services …");
         self.stop_services.cancel();
         let ended = (&mut self.services).await;
@@ -139,10 +141,14 @@ impl System {
             (Some(postgres), _) => postgres.url("postgres"),
             (None, url) => url.clone().unwrap_or_default(),
         };
+        if postgres.is_none() {
+            let address = database::address_of(&database_url);
+            wait_for("Postgres", &address, ASK_POSTGRES, "--database-url", claim).await?;
+        }
         let mut common = common.clone();
         match &kafka {
             Some(kafka) => common.kafka = kafka.brokers(),
-            None => wait_for_kafka(&common.kafka, claim).await?,
+            None => wait_for("Kafka", &common.kafka, ASK_KAFKA, "--kafka", claim).await?,
         }
         claim.change(|running| {
             running.kafka.clone_from(&common.kafka);
@@ -251,23 +257,29 @@ async fn start_kafka(
 }
 
 /// One that is not ours may be starting, too; or not be there at all.
-async fn wait_for_kafka(addresses: &str, claim: &Claim) -> Result<(), Failure> {
+async fn wait_for(
+    server: &str,
+    addresses: &str,
+    question: &[u8],
+    flag: &str,
+    claim: &Claim,
+) -> Result<(), Failure> {
     let asked_at = Instant::now();
     let mut told = false;
     loop {
-        let why = match answers(addresses, ASK_KAFKA).await {
+        let why = match answers(addresses, question).await {
             Health::Serving => return Ok(()),
             Health::NotServing => String::new(),
             Health::Down(why) => why,
         };
-        if asked_at.elapsed() > KAFKA_PATIENCE {
-            let what = format!("there is no Kafka at {addresses}");
+        if asked_at.elapsed() > SERVER_PATIENCE {
+            let what = format!("there is no {server} at {addresses}");
             return Err(Failure::of_code(tonic::Code::Unavailable, what)
                 .why(why)
-                .next("check --kafka, or leave it out to have one started"));
+                .next(format!("check {flag}, or leave it out to have one started")));
         }
         if !std::mem::replace(&mut told, true) {
-            claim.under_way(&format!("waiting for Kafka at {addresses}: {why}"));
+            claim.under_way(&format!("waiting for {server} at {addresses}: {why}"));
         }
         tokio::time::sleep(GLANCE).await;
     }
@@ -317,23 +329,17 @@ async fn catalogue_is_filled(clients: &Clients) -> Result<bool, Failure> {
         .all(|item| catalog.iter().any(|listed| listed.sku == item.sku)))
 }
 
-/// All pages.
 async fn catalogue(clients: &Clients) -> Result<Vec<CatalogItem>, Failure> {
     let orders = clients.orders()?;
-    let (mut items, mut page_token) = (Vec::new(), String::new());
-    loop {
-        let request = ListCatalogRequest { page_size: stock::PAGE_SIZE, page_token };
-        let page =
-            orders.ask(request, async |mut api, request| api.list_catalog(request).await).await?;
-        items.extend(page.items);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(items);
-        }
-    }
+    pages::all(async |page_size, page_token| {
+        let request = ListCatalogRequest { page_size, page_token };
+        let page = orders.ask(request, async |mut api, request| api.list_catalog(request).await);
+        page.await.map(|page| (page.items, page.next_page_token))
+    })
+    .await
 }
 
-const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
+const SERVER_PATIENCE: Duration = Duration::from_secs(15);
 const GLANCE: Duration = Duration::from_millis(25);
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 const READY_PATIENCE: Duration = Duration::from_secs(120);

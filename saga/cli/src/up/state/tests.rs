@@ -45,6 +45,18 @@ fn what_a_killed_process_left_is_stale_and_in_nobodys_way() {
 }
 
 #[test]
+fn a_system_that_stops_says_so() {
+    let data_dir = folder("stopping");
+    let held = claim(&data_dir).unwrap();
+    held.change(|running| running.ready = true);
+    held.stopping();
+    let Found::Running(running) = look(&data_dir) else { panic!("not found") };
+    assert!(running.stopping && !running.ready);
+    held.release();
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[test]
 fn a_second_system_on_the_folder_is_refused() {
     let data_dir = folder("second");
     let held = claim(&data_dir).unwrap();
