@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -28,7 +28,7 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
         Failure::new("cannot start in the background").why(error.to_string())
     };
     fs::create_dir_all(data_dir).map_err(cannot)?;
-    let log_path = data_dir.join(LOG);
+    let log_path = log_path(data_dir);
     let _ = fs::rename(&log_path, data_dir.join(LAST_LOG));
     let log = File::create(&log_path).map_err(cannot)?;
     // Before there is anything that Ctrl-C must not leave behind.
@@ -172,6 +172,11 @@ fn ended_early(log: &Path, status: ExitStatus) -> Failure {
     let last = lines.iter().skip(lines.len().saturating_sub(LOG_LINES));
     last.fold(failure, |failure, line| failure.why(*line))
         .next(format!("the whole log is {}", log.display()))
+}
+
+/// What the process in the background writes.
+pub(super) fn log_path(data_dir: &Path) -> PathBuf {
+    data_dir.join(LOG)
 }
 
 const LOG: &str = "saga.log";

@@ -6,6 +6,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
+    background::log_path,
     database::address_of,
     health::{ASK_KAFKA, ASK_POSTGRES, Health, answers, check},
     state::{Found, Running, look},
@@ -61,8 +62,13 @@ pub(crate) async fn status(global: &Global, clients: &Clients) -> Result<(), Fai
         return Ok(());
     }
     let failure = Failure::check(format!("{} of {} are not well", down.len(), components.len()));
-    let is_all = down.len() == components.len();
-    Err(if is_all { failure.next("start the system with `saga up`") } else { failure })
+    if down.len() < components.len() {
+        return Err(failure);
+    }
+    let failure = failure.next("start the system with `saga up`");
+    let log = log_path(&global.data_dir);
+    let told = format!("what ran in the background last wrote {}", log.display());
+    Err(if running.is_none() && log.exists() { failure.why(told) } else { failure })
 }
 
 const SERVING: &str = "serving";
