@@ -226,8 +226,12 @@ impl<W: Writer> Work<W> {
                 received = timeout(IDLE_AFTER, requests.recv()) => match received {
                     Ok(Some(first)) => Waiting::of(first),
                     Ok(None) => return End::Stopping,
-                    Err(_) if self.idle().await == Some(Verdict::Stop) => return End::LaneLost,
-                    Err(_) => continue,
+                    Err(_) => {
+                        if self.idle().await == Some(Verdict::Stop) {
+                            return End::LaneLost;
+                        }
+                        continue;
+                    }
                 },
                 () = shutdown.cancelled() => return End::Stopping,
             };

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
-/// So long after partitions were assigned it is looked; and again while it is not known.
-const PAUSE: Duration = Duration::from_secs(5);
+/// So long after partitions were assigned it is looked. Twice as long after each time that some were
+/// lacking, or that the broker did not say: to join again takes everybody's partitions away.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How long the broker may take to describe a group.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -20,11 +22,12 @@ pub(super) struct Coverage {
     /// Of each of them.
     partition_count: i32,
     due_at: Option<Instant>,
+    pause: Duration,
 }
 
 impl Coverage {
     pub(super) fn new(group: String, topics: Vec<String>, partition_count: i32) -> Self {
-        Coverage { group, topics, partition_count, due_at: None }
+        Coverage { group, topics, partition_count, due_at: None, pause: FIRST_PAUSE }
     }
 
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
@@ -33,7 +36,7 @@ impl Coverage {
 
     /// Partitions were assigned, be it none.
     pub(super) fn look_soon(&mut self) {
-        self.due_at = Some(Instant::now() + PAUSE);
+        self.due_at = Some(Instant::now() + self.pause);
     }
 
     /// Asks the broker, if it is time to. Whether there are partitions that no member has.
@@ -41,12 +44,16 @@ impl Coverage {
         if self.due_at.is_none_or(|at| Instant::now() < at) {
             return false;
         }
-        let Some(assigned_count) = self.assigned_to_all(consumer) else {
-            self.look_soon();
+        let wanted = self.topics.len() * usize::try_from(self.partition_count).unwrap_or(0);
+        let assigned_count = self.assigned_to_all(consumer);
+        if assigned_count.is_some_and(|count| count >= wanted) {
+            self.due_at = None;
+            self.pause = FIRST_PAUSE;
             return false;
-        };
-        self.due_at = None;
-        assigned_count < self.topics.len() * usize::try_from(self.partition_count).unwrap_or(0)
+        }
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.look_soon();
+        assigned_count.is_some()
     }
 
     /// Nothing while the group changes, or the broker does not say.

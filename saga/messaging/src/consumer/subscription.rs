@@ -119,6 +119,12 @@ impl Subscription {
             // A partition that was paused, went, and comes back is still paused.
             self.consumer.resume(&std::mem::take(&mut self.paused))?;
         }
+        self.receive(patience)
+    }
+
+    /// Joins the group again where nobody has some of the partitions. May wait for the broker: not
+    /// while records are in hand.
+    pub(super) fn look_after_coverage(&mut self) -> Result<(), Error> {
         if self.consumer.context().assigned.swap(false, Ordering::Relaxed) {
             self.coverage.look_soon();
         }
@@ -128,7 +134,7 @@ impl Subscription {
             metrics::counter!("consumer_rejoined_total", "lane" => lane()).increment(1);
             self.join()?;
         }
-        self.receive(patience)
+        Ok(())
     }
 
     /// Lets the group hear of us while a transaction has to wait. A paused partition gives no

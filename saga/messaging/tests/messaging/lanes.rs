@@ -60,13 +60,15 @@ async fn what_a_lane_waits_to_handle_may_go_to_another_and_come_back() {
 
     let replies = post.replies_to_all(&asked).await;
     assert!(replies.iter().flatten().all(|reply| reply.outcome() == Outcome::Succeeded));
+
+    // What went comes back, and is read.
+    second.stop().await;
     let asked_later: Vec<Saga> = (0..40).map(|_| Saga::new()).collect();
     let letters: Vec<Letter> = asked_later.iter().map(|saga| saga.reserve(1, "apple")).collect();
     post.send_all(&letters).await;
     post.replies_to_all(&asked_later).await;
     world.until("SELECT count(*) FROM effect WHERE what = 'reserve apple'", 80).await;
     first.stop().await;
-    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
