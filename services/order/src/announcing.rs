@@ -33,7 +33,8 @@ pub(crate) async fn run(
                 metrics::counter!("orders_announced_again_total").increment(order_count);
                 info!(order_count, "told again of orders that are not decided");
             }
-            Err(NotWritten::Stopping) => return Ok(()),
+            // Who writes has ended: the process follows, and says why.
+            Err(NotWritten::Stopping) => shutdown.cancelled().await,
             Err(error) => warn!(%error, "telling again of orders"),
         }
     }

@@ -29,8 +29,8 @@ pub(super) fn text(command: &Command, matches: &ArgMatches, layers: &Layers) -> 
 /// What `--output` says, where the command has that flag.
 fn form(command: &Command, matches: &ArgMatches) -> Option<String> {
     let has_flag = command.get_arguments().any(|arg| arg.get_id() == FORM_FLAG);
-    let form = if has_flag { matches.get_raw(FORM_FLAG)?.next()? } else { return None };
-    Some(form.to_string_lossy().into_owned())
+    let given = if has_flag { matches.get_raw(FORM_FLAG) } else { None };
+    Some(given?.next()?.to_string_lossy().into_owned())
 }
 
 const FORM_FLAG: &str = "output";
