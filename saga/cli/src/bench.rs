@@ -102,6 +102,10 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
 
     let after = Books::read_settled(&patient, &before, SETTLE_PATIENCE).await;
     let journeys = sample::read(&clients.sagas()?, &ledger.sample()).await;
+    let journeys = journeys.unwrap_or_else(|failure| {
+        talk(&failure.text());
+        Vec::new()
+    });
     let (booked, unread) = match after {
         Ok(after) => (Some(after), None),
         Err(failure) => (None, Some(failure)),
@@ -109,8 +113,7 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
     let wrong = booked.as_ref().map(|after| books::imbalances(&before, after, ledger.counts()));
     let report = Report::new(
         &ledger,
-        // Without them where it went is left out; why they are missing, the books say.
-        &journeys.unwrap_or_default(),
+        &journeys,
         report::Facts {
             measured: ended_at.saturating_duration_since(measured.start),
             open_at_the_end,

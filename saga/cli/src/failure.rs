@@ -186,7 +186,7 @@ impl Failure {
 }
 
 /// What happened on this side of the connection has a source; tonic's own code for it says little.
-fn code(status: &Status) -> Code {
+pub(crate) fn code(status: &Status) -> Code {
     let (code, is_ours) = (status.code(), status.source().is_some());
     if is_ours && code == Code::Cancelled {
         Code::DeadlineExceeded
@@ -248,12 +248,12 @@ pub(crate) fn is_refused_connection(status: &Status) -> bool {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        let mut chain = error.chain().map(ToString::to_string);
-        let what = chain.next().unwrap_or_default();
-        let mut why: Vec<String> = chain.collect();
-        // Some errors tell their cause as their own words.
-        why.dedup_by(|cause, told| told.contains(cause.as_str()));
-        Self { why, ..Self::new(what) }
+        let mut told: Vec<String> = error.chain().map(ToString::to_string).collect();
+        // Some errors tell their cause in their own words.
+        told.dedup_by(|cause, error| error.contains(cause.as_str()));
+        let mut told = told.into_iter();
+        let what = told.next().unwrap_or_default();
+        Self { why: told.collect(), ..Self::new(what) }
     }
 }
 

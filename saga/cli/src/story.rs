@@ -72,7 +72,8 @@ pub(crate) fn sentence(story: &GetSagaResponse, now: &prost_types::Timestamp) ->
     match saga.status() {
         SagaStatus::Completed => format!("Completed{took}: every step was done{}.", skipped(story)),
         SagaStatus::Compensated => {
-            format!("Compensated{took}: {}; {}.", cause(saga), undone(&story.steps))
+            let undone = undone(&story.steps);
+            format!("Compensated{took}: {}; {undone}{}.", cause(saga), skipped(story))
         }
         SagaStatus::Compensating => {
             format!("Going back: {}; {}.", cause(saga), waiting(saga, now))
@@ -174,10 +175,12 @@ fn steps(story: &GetSagaResponse) -> String {
             0 => "-".to_owned(),
             times => format!("{times}×"),
         };
-        let is_skipped =
-            story.journal.iter().any(|entry| entry.verb == SKIP && entry.step == step.name);
+        let last = story.journal.iter().rev().find(|entry| entry.step == step.name);
+        let is_skipped = last.is_some_and(|entry| entry.verb == SKIP);
         let (symbol, status) = if is_skipped && step.status() == StepStatus::Succeeded {
             ('☞', "taken as done")
+        } else if is_skipped && step.status() == StepStatus::Compensated {
+            ('☞', "taken as undone")
         } else {
             step_status(step.status())
         };

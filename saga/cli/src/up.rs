@@ -93,10 +93,12 @@ fn database_url(text: &str) -> Result<String, String> {
     }
 }
 
-/// The addresses of the system that runs on this data folder, or ran there last.
+/// The addresses of the system that runs on this data folder. A folder that was named means its own
+/// system also while that does not run; the usual one leaves the usual ports to others.
 pub(crate) fn known_addresses(data_dir: &Path) -> Option<Addresses> {
     match look(data_dir) {
         Found::Running(running) => Some(running.addresses),
+        Found::Nothing | Found::Stale(_) if data_dir == Path::new(DEFAULT_DATA_DIR) => None,
         Found::Nothing | Found::Stale(_) => last_addresses(data_dir),
     }
 }

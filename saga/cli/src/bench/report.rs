@@ -122,9 +122,10 @@ impl Report {
     pub(super) fn as_text(&self) -> String {
         if self.measured.sent == 0 {
             return format!(
-                "stopped before anything was measured: {} orders sent, {} taken\n\n{}",
+                "nothing was measured: {} orders were sent and {} taken before{}\n\n{}",
                 units::count(self.total.sent),
                 units::count(self.total.acknowledged),
+                self.failures(),
                 self.books()
             );
         }
@@ -149,14 +150,19 @@ impl Report {
                 ),
             ),
         );
-        for (code, count) in &self.failures {
-            text.push_str(&format!("\n  {} failed with {code}", units::count(*count)));
-        }
+        text.push_str(&self.failures());
         if self.found_by_asking > 0 {
             let count = units::count(self.found_by_asking);
             text.push_str(&format!("\n  {count} ends were found by asking, without a latency"));
         }
         format!("{text}\n\n{}\n\n{}{}", self.latencies(), self.steps(), self.books())
+    }
+
+    fn failures(&self) -> String {
+        let line = |(code, count): (&String, &u64)| {
+            format!("\n  {} failed with {code}", units::count(*count))
+        };
+        self.failures.iter().map(line).collect()
     }
 
     fn latencies(&self) -> String {

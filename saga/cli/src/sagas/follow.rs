@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::{
     clients::Sagas,
-    failure::Failure,
+    failure::{self, Failure},
     output::talk,
     story::{self, Moment},
     units,
@@ -52,7 +52,8 @@ pub(crate) async fn follow(
                 if status.code() == Code::NotFound && asked_at.elapsed() < BEGIN_PATIENCE => {}
             // It may be starting again.
             Err(status)
-                if status.code() == Code::Unavailable && answered_at.elapsed() < AWAY_PATIENCE => {}
+                if failure::code(&status) == Code::Unavailable
+                    && answered_at.elapsed() < AWAY_PATIENCE => {}
             Err(status) => return Err(sagas.failure(&status)),
         }
         // Close looks while things move fast, rare ones while a card or a person is waited for.

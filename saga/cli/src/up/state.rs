@@ -24,15 +24,17 @@ use crate::{
 pub(crate) struct Running {
     pub(crate) pid: i32,
     pub(crate) version: String,
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(with = "time::serde::rfc3339", alias = "started_at")]
     pub(crate) started_at: OffsetDateTime,
     pub(crate) ready: bool,
     /// It was told to stop, or a part of it has ended.
     #[serde(default)]
     pub(crate) stopping: bool,
+    #[serde(alias = "data_dir")]
     pub(crate) data_dir: PathBuf,
     pub(crate) addresses: Addresses,
     pub(crate) kafka: String,
+    #[serde(alias = "database_url")]
     pub(crate) database_url: String,
     /// What was said while starting, for whoever waits for it.
     pub(crate) progress: Vec<String>,
@@ -119,7 +121,6 @@ impl Claim {
             .open(data_dir.join(LOCK))
             .map_err(cannot)?;
         acquire(&lock, &data_dir)?;
-        write(&data_dir, ADDRESSES, &addresses).map_err(cannot)?;
         let running = Running {
             pid: nix::unistd::getpid().as_raw(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -163,6 +164,15 @@ impl Claim {
         change(&mut running);
         if let Err(error) = running.write() {
             tracing::warn!(%error, "cannot write the state of the system");
+        }
+    }
+
+    /// Says that it can be used. The folder remembers where it is.
+    pub(crate) fn ready(&self) {
+        self.change(|running| running.ready = true);
+        let running = self.lock();
+        if let Err(error) = write(&running.data_dir, ADDRESSES, &running.addresses) {
+            tracing::warn!(%error, "cannot remember where the system is");
         }
     }
 

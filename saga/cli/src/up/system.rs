@@ -57,7 +57,7 @@ impl System {
         };
         match started {
             Ok((services, stop_services, kafka, postgres)) => {
-                claim.change(|running| running.ready = true);
+                claim.ready();
                 Ok(Self { services, stop_services, kafka, postgres, claim })
             }
             Err(failure) => {
@@ -141,8 +141,9 @@ impl System {
             (Some(postgres), _) => postgres.url("postgres"),
             (None, url) => url.clone().unwrap_or_default(),
         };
-        if postgres.is_none() {
-            let address = database::address_of(&database_url);
+        let address = database::address_of(&database_url);
+        // One that is reached by a socket in a folder is not asked beforehand.
+        if postgres.is_none() && !address.starts_with(['%', '/']) {
             wait_for("Postgres", &address, ASK_POSTGRES, "--database-url", claim).await?;
         }
         let mut common = common.clone();

@@ -29,6 +29,8 @@ fn the_folder_remembers_where_its_system_listens() {
     let data_dir = folder("remembered");
     assert_eq!(last_addresses(&data_dir), None);
     let held = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    assert_eq!(last_addresses(&data_dir), None);
+    held.ready();
     held.release();
     drop(held);
     assert_eq!(last_addresses(&data_dir), Some(Addresses::from_port_base(7_200)));
