@@ -50,12 +50,17 @@ impl Addresses {
         ]
     }
 
-    /// What the flags say, over the ports of the system on the data folder, over the usual ones.
-    fn of(place: &Place, known: impl FnOnce() -> Option<Self>) -> Self {
-        let base = match place.port_base {
+    /// The ports that the flag says, over those of the system on the data folder, over the usual ones.
+    pub(crate) fn in_a_row(place: &Place, known: impl FnOnce() -> Option<Self>) -> Self {
+        match place.port_base {
             Some(port_base) => Self::from_port_base(port_base),
             None => known().unwrap_or_else(|| Self::from_port_base(DEFAULT_PORT_BASE)),
-        };
+        }
+    }
+
+    /// As [`Addresses::in_a_row`], but for the services that have a flag of their own.
+    fn of(place: &Place, known: impl FnOnce() -> Option<Self>) -> Self {
+        let base = Self::in_a_row(place, known);
         Self {
             coordinator: place.coordinator.clone().unwrap_or(base.coordinator),
             order: place.order.clone().unwrap_or(base.order),

@@ -190,9 +190,7 @@ pub(crate) fn common(start: &Start, default_log: &str) -> Result<Common, Failure
 
 /// The ports that the system is to listen at: those it had, unless told otherwise.
 fn addresses(global: &Global) -> Addresses {
-    let said = global.place.port_base.map(Addresses::from_port_base);
-    let known = said.or_else(|| last_addresses(&global.data_dir));
-    known.unwrap_or_else(|| Addresses::from_port_base(DEFAULT_PORT_BASE))
+    Addresses::in_a_row(&global.place, || last_addresses(&global.data_dir))
 }
 
 /// By its usual ports, or by the usual folder.

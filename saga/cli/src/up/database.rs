@@ -8,8 +8,12 @@ use crate::failure::Failure;
 pub(super) const NAMES: [&str; 4] = ["order", "inventory", "payment", "saga"];
 
 pub(super) fn is_postgres(url: &str) -> bool {
+    postgres(url).is_some()
+}
+
+fn postgres(url: &str) -> Option<ServerUrl<'_>> {
     ServerUrl::parse(url)
-        .is_some_and(|url| matches!(url.scheme, "postgres" | "postgresql") && !url.host.is_empty())
+        .filter(|url| matches!(url.scheme, "postgres" | "postgresql") && !url.host.is_empty())
 }
 
 /// The url with another database.
@@ -17,9 +21,8 @@ pub(super) fn is_postgres(url: &str) -> bool {
 /// # Errors
 /// What is no url of a Postgres.
 pub(super) fn url_of(base: &str, name: &str) -> Result<String, Failure> {
-    let url = ServerUrl::parse(base).filter(|_| is_postgres(base));
-    let url = url.ok_or_else(|| Failure::usage("that is no url of a Postgres"))?;
-    Ok(url.of_database(name))
+    let url = postgres(base).map(|url| url.of_database(name));
+    url.ok_or_else(|| Failure::usage("that is no url of a Postgres"))
 }
 
 /// Where the server of such a url listens.

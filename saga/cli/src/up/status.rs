@@ -100,7 +100,9 @@ async fn components(running: Option<&Running>, clients: &Clients) -> Vec<Compone
             [("Kafka", running.kafka.as_str(), ASK_KAFKA), ("Postgres", &postgres, ASK_POSTGRES)];
         // It is not known before it is started.
         for (name, address, question) in servers.into_iter().filter(|server| !server.1.is_empty()) {
-            let server = component(name, address, answers(address, question).await);
+            let answered = answers(address, question).await;
+            let health = answered.map_or_else(Health::Down, |()| Health::Serving);
+            let server = component(name, address, health);
             components.push(Component { version: None, ..server });
         }
     }

@@ -80,7 +80,10 @@ impl System {
             ended = &mut self.services => {
                 self.claim.stopping();
                 self.stop_servers().await;
-                return Err(ended_untold(ended));
+                let untold = || Err(Failure::new("the services ended without being told to"));
+                return outcome(ended)
+                    .and_then(|()| untold())
+                    .map_err(|failure| failure.next("`saga up --log info` says more"));
             }
             ended = or_never(self.kafka.as_mut().map(Kafka::ended)) => ended,
             ended = or_never(self.postgres.as_mut().map(Postgres::ended)) => ended,
@@ -102,11 +105,7 @@ impl System {
         self.stop_services.cancel();
         let ended = (&mut self.services).await;
         self.stop_servers().await;
-        match ended {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::from(error)),
-            Err(panic) => Err(Failure::new("the services broke").why(panic.to_string())),
-        }
+        outcome(ended)
     }
 
     async fn stop_servers(self) {
@@ -164,11 +163,9 @@ impl System {
         let mut running = tokio::spawn(services.run(stop_services.clone()));
         let ready = tokio::select! {
             ready = wait_until_ready(&addresses, claim) => ready,
-            ended = &mut running => Err(match ended {
-                Ok(Ok(())) => Failure::new("the services ended while starting"),
-                Ok(Err(error)) => Failure::from(error),
-                Err(panic) => Failure::new("the services broke").why(panic.to_string()),
-            }),
+            ended = &mut running => {
+                outcome(ended).and_then(|()| Err(Failure::new("the services ended while starting")))
+            }
         };
         match ready {
             Ok(()) => Ok((running, stop_services, kafka, postgres)),
@@ -180,13 +177,12 @@ impl System {
     }
 }
 
-fn ended_untold(ended: Result<anyhow::Result<()>, JoinError>) -> Failure {
-    let failure = match ended {
-        Ok(Ok(())) => Failure::new("the services ended without being told to"),
-        Ok(Err(error)) => Failure::from(error),
-        Err(panic) => Failure::new("the services broke").why(panic.to_string()),
-    };
-    failure.next("`saga up --log info` says more")
+/// How the services ended.
+fn outcome(ended: Result<anyhow::Result<()>, JoinError>) -> Result<(), Failure> {
+    match ended {
+        Ok(ended) => ended.map_err(Failure::from),
+        Err(panic) => Err(Failure::new("the services broke").why(panic.to_string())),
+    }
 }
 
 /// A server that is not ours does not end here.
@@ -268,11 +264,7 @@ async fn wait_for(
     let asked_at = Instant::now();
     let mut told = false;
     loop {
-        let why = match answers(addresses, question).await {
-            Health::Serving => return Ok(()),
-            Health::NotServing => String::new(),
-            Health::Down(why) => why,
-        };
+        let Err(why) = answers(addresses, question).await else { return Ok(()) };
         if asked_at.elapsed() > SERVER_PATIENCE {
             let what = format!("there is no {server} at {addresses}");
             return Err(Failure::of_code(tonic::Code::Unavailable, what)
