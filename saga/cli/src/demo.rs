@@ -10,7 +10,7 @@ use crate::{
     clients::Clients,
     failure::Failure,
     output::{Format, print},
-    up::{self, System},
+    up::{self, Claimed, System},
 };
 
 /// See one order confirmed and one undone, step by step
@@ -30,19 +30,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    if let Some(running) = up::lasting(&global.data_dir).await? {
-        let running = up::join(&running, &args.start, global).await?;
-        show(&Clients::at(running.addresses.clone(), global.timeout), global.output).await?;
-        return leave(
-            &up::welcome(&running, "\nIt was running before, and goes on."),
-            global.output,
-        );
-    }
+    let claim = match up::claim(&args.start, global).await? {
+        Claimed::Ours(claim) => claim,
+        Claimed::Theirs(running) => {
+            show(&Clients::at(running.addresses.clone(), global.timeout), global.output).await?;
+            let advice = up::welcome(&running, "\nIt was running before, and goes on.");
+            return leave(&advice, global.output);
+        }
+    };
 
     let common = up::common(&args.start, up::CALM_LOG)?;
     let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let stop = bootstrap::stop_signal();
-    let system = System::start(&args.start, global, &common, &stop).await?;
+    let system = System::start(claim, &args.start, &common, &stop).await?;
     let clients = Clients::at(system.running().addresses, global.timeout);
     let shown = tokio::select! {
         shown = show(&clients, global.output) => shown,

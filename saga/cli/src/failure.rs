@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::{
+    advice::here,
     output::{Tone, paint, talk},
     units,
 };
@@ -76,7 +77,10 @@ impl Failure {
         let exit_code = bootstrap::problem::exit_code(code);
         if is_refused_connection(status) {
             let what = format!("nothing listens on {address}, where the {peer} should be");
-            let next = "start it with `saga up`, or say where it is with --port-base or --config";
+            let next = format!(
+                "start it with {}, or say where it is with --port-base or --config",
+                here("up")
+            );
             return Self { exit_code, ..Self::new(what).next(next) };
         }
         let details = status.get_error_details();
@@ -127,11 +131,13 @@ impl Failure {
         if self.exit_code == NOT_FOUND {
             let what = "the order is taken, but its saga has not begun yet";
             return Self::of_code(Code::DeadlineExceeded, what).next(format!(
-                "it begins by itself; `saga status` says whether Kafka is down, `saga watch {order_id}` \
-                 goes on from here"
+                "it begins by itself; {} says whether Kafka is down, {} goes on from here",
+                here("status"),
+                here(&format!("watch {order_id}"))
             ));
         }
-        self.next(format!("the order is taken: `saga watch {order_id}` goes on from here"))
+        let watch = here(&format!("watch {order_id}"));
+        self.next(format!("the order is taken: {watch} goes on from here"))
     }
 
     /// Whether nothing is wrong but that nobody reads what is written.
@@ -204,20 +210,30 @@ fn next_after(code: Code, status: &Status) -> Option<String> {
         return Some(format!("send it again after {}", units::brief(delay)));
     }
     let next = match (code, details.resource_info().map(|info| &*info.resource_type)) {
-        (Code::NotFound, Some("order")) => "`saga order list` shows the orders there are",
-        (Code::NotFound, Some("item")) => "`saga stock list` shows the items there are",
-        (Code::NotFound, Some("payment")) => "`saga payment list` shows the payments there are",
+        (Code::NotFound, Some("order")) => {
+            format!("{} shows the orders there are", here("order list"))
+        }
+        (Code::NotFound, Some("item")) => {
+            format!("{} shows the items there are", here("stock list"))
+        }
+        (Code::NotFound, Some("payment")) => {
+            format!("{} shows the payments there are", here("payment list"))
+        }
         (Code::NotFound, _) => {
-            "`saga list` shows the sagas there are, `saga order list` the orders"
+            format!("{} shows the sagas there are, {} the orders", here("list"), here("order list"))
         }
         (Code::DeadlineExceeded, _) => {
-            "the work may still be done: look before you send it again; wait longer with --timeout"
+            "wait longer with --timeout; a change that was asked for may still be made: look before \
+             you ask for it again"
+                .to_owned()
         }
         (Code::Unavailable | Code::ResourceExhausted, _) => {
-            "send it again; `saga status` says what is down"
+            format!("try again; {} says what is down", here("status"))
         }
-        (Code::Unimplemented, _) => "the service is of another version than this command",
-        (Code::Internal | Code::Unknown | Code::DataLoss, _) => "the service's log says more",
+        (Code::Unimplemented, _) => "the service is of another version than this command".to_owned(),
+        (Code::Internal | Code::Unknown | Code::DataLoss, _) => {
+            "the service's log says more".to_owned()
+        }
         (
             Code::Ok
             | Code::Cancelled
@@ -231,7 +247,7 @@ fn next_after(code: Code, status: &Status) -> Option<String> {
             _,
         ) => return None,
     };
-    Some(next.to_owned())
+    Some(next)
 }
 
 /// Whether there was nobody to answer, as far as the chain of causes tells.

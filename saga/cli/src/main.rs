@@ -1,5 +1,6 @@
 //! The command `saga`: runs the system, talks to it, watches it and loads it.
 
+mod advice;
 mod args;
 mod clients;
 mod failure;

@@ -9,6 +9,7 @@ use proto::saga::{
 use uuid::Uuid;
 
 use crate::{
+    advice::here,
     clients::Clients,
     failure::Failure,
     output::{Format, paint},
@@ -155,11 +156,11 @@ fn tell(answer: InterveneResponse, format: Format) -> Result<(), Failure> {
 fn as_line(saga: &Saga) -> String {
     let (tone, status) = story::status(saga.status());
     format!(
-        "{} {} is {}; `saga show {}` tells more",
+        "{} {} is {}; {} tells more",
         saga.definition,
         saga.key,
         paint(tone, status),
-        saga.key
+        here(&format!("show {}", saga.key))
     )
 }
 

@@ -6,6 +6,7 @@ mod timeline;
 use proto::saga::{GetSagaResponse, JournalEntry, Saga, SagaStatus, Step, StepStatus};
 
 use crate::{
+    advice::here,
     output::{Tone, lines, paint, table},
     units,
 };
@@ -80,19 +81,19 @@ pub(crate) fn sentence(story: &GetSagaResponse, now: &prost_types::Timestamp) ->
         }
         SagaStatus::Running => format!("Under way: {}.", waiting(saga, now)),
         SagaStatus::Paused => {
-            format!("Paused: nothing more is sent until `saga resume {} --reason …`.", saga.saga_id)
+            let resume = here(&format!("resume {} --reason …", saga.saga_id));
+            format!("Paused: nothing more is sent until {resume}.")
         }
         SagaStatus::Stuck => {
             let Saga { stuck_step, stuck_reason, saga_id, .. } = saga;
+            let verb = |verb: &str| here(&format!("{verb} {saga_id} --reason …"));
             let first = if saga.paused {
-                format!("It is paused, too: first `saga resume {saga_id} --reason …`, then")
+                format!("It is paused, too: first {}, then", verb("resume"))
             } else {
                 "When that is mended:".to_owned()
             };
-            format!(
-                "Stuck, a person must look: {stuck_step}: {stuck_reason}. {first} \
-                 `saga retry {saga_id} --reason …`."
-            )
+            let retry = verb("retry");
+            format!("Stuck, a person must look: {stuck_step}: {stuck_reason}. {first} {retry}.")
         }
         SagaStatus::Resolved => {
             let said = story.journal.iter().rev().find(|entry| entry.verb == "resolve");

@@ -44,11 +44,15 @@ pub(crate) fn duration_or_none(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         };
         let number: f64 = number.parse().map_err(|_| wrong())?;
-        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
+        // What is too large for a duration is too long in any case.
+        let part = Duration::try_from_secs_f64(number * seconds).unwrap_or(Duration::MAX);
+        total = total.saturating_add(part);
         rest = after;
     }
-    if total > MAX_DURATION { Err(wrong()) } else { Ok(total) }
+    if total > MAX_DURATION {
+        return Err(format!("'{text}' is too long; the longest is 3650d, ten years"));
+    }
+    Ok(total)
 }
 
 const MAX_DURATION: Duration = Duration::from_secs(3_650 * 86_400);

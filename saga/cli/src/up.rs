@@ -13,14 +13,15 @@ use std::path::Path;
 use bootstrap::Common;
 
 use crate::{
+    advice::here,
     args::{self, Global},
     clients::{Addresses, DEFAULT_PORT_BASE},
     failure::Failure,
     output::{Tone, paint, talk},
 };
-pub(crate) use background::{down, lasting};
-pub(crate) use state::Running;
-use state::{Found, last_addresses, look};
+pub(crate) use background::down;
+use background::lasting;
+use state::{Claim, Found, Running, last_addresses, look};
 pub(crate) use status::status;
 pub(crate) use system::System;
 
@@ -98,27 +99,33 @@ fn database_url(text: &str) -> Result<String, String> {
 pub(crate) fn known_addresses(data_dir: &Path) -> Option<Addresses> {
     match look(data_dir) {
         Found::Running(running) => Some(running.addresses),
-        Found::Nothing | Found::Stale(_) if data_dir == Path::new(DEFAULT_DATA_DIR) => None,
-        Found::Nothing | Found::Stale(_) => last_addresses(data_dir),
+        _ if data_dir == Path::new(DEFAULT_DATA_DIR) => None,
+        Found::Nothing | Found::Stale(_) | Found::Held => last_addresses(data_dir),
     }
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    if let Some(running) = lasting(&global.data_dir).await? {
-        let running = join(&running, &args.start, global).await?;
-        let hint = "\nIt was running already; `saga down` stops it.";
-        return global.output.value(&running, || welcome(&running, hint));
-    }
+    let found = |running: &Running| {
+        let hint = format!("\nIt was running already; {} stops it.", here("down"));
+        global.output.value(running, || welcome(running, &hint))
+    };
     if args.detach && !args.in_background {
+        if let Some(running) = lasting(&global.data_dir).await? {
+            return found(&join(&running, &args.start, global).await?);
+        }
         let running = background::start(&global.data_dir).await?;
         return global.output.value(&running, || welcome(&running, ""));
     }
 
+    let claim = match claim(&args.start, global).await? {
+        Claimed::Ours(claim) => claim,
+        Claimed::Theirs(running) => return found(&running),
+    };
     let default_log = if args.in_background { "info" } else { CALM_LOG };
     let common = common(&args.start, default_log)?;
     let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let stop = bootstrap::stop_signal();
-    let system = System::start(&args.start, global, &common, &stop).await?;
+    let system = System::start(claim, &args.start, &common, &stop).await?;
     if args.in_background {
         return system.until_stopped(&stop).await;
     }
@@ -137,15 +144,36 @@ pub(crate) const CALM_LOG: &str =
 /// What to say below the addresses of a system that runs in the foreground.
 pub(crate) const STOP_HINT: &str = "\nCtrl-C stops it; the data stays.";
 
+/// Who may run a system on the data folder.
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    /// This process.
+    Ours(Claim),
+    /// Another one, and it is ready.
+    Theirs(Running),
+}
+
+/// The right to run a system on the data folder, or the system that another process runs there.
+///
+/// # Errors
+/// Another process runs another system than the one that is wanted, or does not get it ready.
+pub(crate) async fn claim(start: &Start, global: &Global) -> Result<Claimed, Failure> {
+    loop {
+        if let Some(running) = lasting(&global.data_dir).await? {
+            return Ok(Claimed::Theirs(join(&running, start, global).await?));
+        }
+        // Another one may be quicker.
+        if let Some(claim) = Claim::on(&global.data_dir, addresses(global))? {
+            return Ok(Claimed::Ours(claim));
+        }
+    }
+}
+
 /// The system that another process runs, once it is ready: starting twice is no error.
 ///
 /// # Errors
 /// What is wanted is another system than the one that runs.
-pub(crate) async fn join(
-    running: &Running,
-    start: &Start,
-    global: &Global,
-) -> Result<Running, Failure> {
+async fn join(running: &Running, start: &Start, global: &Global) -> Result<Running, Failure> {
     check_is_wanted(running, start.fresh, global.place.port_base)?;
     if !running.ready {
         talk(&format!("process {} is starting it just now", running.pid));
@@ -158,7 +186,7 @@ fn check_is_wanted(running: &Running, fresh: bool, port_base: Option<u16>) -> Re
     let pid = running.pid;
     if fresh {
         let what = format!("--fresh cannot wipe the data of a running system (process {pid})");
-        return Err(refused(what).next("stop it with `saga down` first"));
+        return Err(refused(what).next(format!("stop it with {} first", here("down"))));
     }
     let wanted = port_base.map(Addresses::from_port_base);
     if wanted.is_some_and(|wanted| wanted != running.addresses) {
@@ -166,9 +194,10 @@ fn check_is_wanted(running: &Running, fresh: bool, port_base: Option<u16>) -> Re
         let what = format!("the system on {} is another one", running.data_dir.display());
         return Err(refused(what)
             .why(format!("process {pid} runs it, with its first port at {at}"))
-            .next(
-                "leave --port-base out, stop it with `saga down`, or choose another --data-dir",
-            ));
+            .next(format!(
+                "leave --port-base out, stop it with {}, or choose another --data-dir",
+                here("down")
+            )));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::{
     ledger::{Counts, Ledger},
 };
 use crate::{
+    advice::here,
     failure::Failure,
     output::{Tone, lines, paint, table},
     story::Journey,
@@ -115,7 +116,7 @@ impl Report {
         match self.drained_ms {
             Some(_) => Ok(()),
             None => Err(Failure::check("some orders did not end")
-                .next("`saga list --status running --status stuck` shows which")),
+                .next(format!("{} shows which", here("list --status running --status stuck")))),
         }
     }
 

@@ -4,6 +4,7 @@ use proto::inventory::Item;
 use uuid::Uuid;
 
 use crate::{
+    advice::here,
     clients::Inventory,
     failure::Failure,
     output::talk,
@@ -17,7 +18,7 @@ pub(super) async fn prepare(inventory: &Inventory, orders: u64) -> Result<Vec<St
     let chosen: Vec<Item> = items.into_iter().filter(|item| item.price.is_some()).collect();
     let chosen: Vec<Item> = chosen.into_iter().take(ITEMS_MAX).collect();
     if chosen.is_empty() {
-        let next = "put one on sale; `saga up` brings a demo catalogue";
+        let next = format!("put one on sale; {} brings a demo catalogue", here("up"));
         return Err(Failure::new("the catalogue is empty: there is nothing to order").next(next));
     }
     let share = i64::try_from(orders / chosen.len() as u64 + 1).unwrap_or(i64::MAX);

@@ -9,6 +9,7 @@ use proto::{
 use uuid::Uuid;
 
 use crate::{
+    advice::here,
     clients::Clients,
     failure::Failure,
     order::{get, place},
@@ -42,7 +43,7 @@ pub(super) async fn both(clients: &Clients) -> Result<[Scene; 2], Failure> {
     let mut plenty = items.into_iter().filter(|item| item.price.is_some() && item.available > 10);
     let (Some(first), Some(second)) = (plenty.next(), plenty.next()) else {
         return Err(Failure::new("there are not two items in stock to order")
-            .next("bring some in with `saga stock restock SKU-1 100`"));
+            .next(format!("bring some in with {}", here("stock restock SKU-1 100"))));
     };
     Ok([
         Scene { item: first, quantity: 2, payment_method: "tok_ok" },

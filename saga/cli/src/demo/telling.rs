@@ -10,6 +10,7 @@ use super::{
     scene::{Numbers, Played, Scene, both, numbers},
 };
 use crate::{
+    advice::here,
     clients::Clients,
     failure::Failure,
     order,
@@ -158,7 +159,7 @@ pub(super) fn check(played: &Played, expected: OrderStatus) -> Result<(), Failur
     );
     Err(Failure::check(what)
         .why(story::sentence(&played.story, &units::now()))
-        .next(format!("`saga show {}` tells more", played.order.order_id)))
+        .next(format!("{} tells more", here(&format!("show {}", played.order.order_id)))))
 }
 
 fn saga(story: &GetSagaResponse) -> Saga {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{as_line, as_text, check_confirmed, file, get, watch_unless_stuck};
 use crate::{
+    advice::here,
     clients::{Clients, Orders, Sagas},
     failure::Failure,
     output::{Format, print, talk},
@@ -92,7 +93,7 @@ pub(super) async fn run(args: Args, clients: &Clients, format: Format) -> Result
         return followed.map_err(|failure| failure.of_taken(&order_id));
     }
     format.one(&order, as_text)?;
-    talk(&format!("\nfollow it with `saga watch {}`", order.order_id));
+    talk(&format!("\nfollow it with {}", here(&format!("watch {}", order.order_id))));
     Ok(())
 }
 
@@ -312,7 +313,8 @@ fn lines(
     let mut all: Vec<_> = pairs.map(|(sku, quantity)| OrderLine { sku, quantity }).collect();
     all.extend(lines);
     if all.is_empty() {
-        let next = "add --sku SKU-1, or --file; `saga stock list` shows what there is";
+        let stock = here("stock list");
+        let next = format!("add --sku SKU-1, or --file; {stock} shows what there is");
         return Err(Failure::usage("there is nothing to order").next(next));
     }
     Ok(all)

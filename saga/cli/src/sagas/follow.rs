@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use crate::{
+    advice::here,
     clients::Sagas,
     failure::{self, Failure},
     output::talk,
@@ -82,10 +83,10 @@ pub(super) fn check_moves(saga: &Saga) -> Result<(), Failure> {
         return Ok(());
     }
     let what = format!("the saga is stuck: {}: {}", saga.stuck_step, saga.stuck_reason);
-    Err(Failure::check(what).next(format!(
-        "`saga show {id}` tells more; once the cause is mended, `saga retry {id} --reason …`",
-        id = saga.saga_id
-    )))
+    let show = here(&format!("show {}", saga.saga_id));
+    let retry = here(&format!("retry {} --reason …", saga.saga_id));
+    let next = format!("{show} tells more; once the cause is mended, {retry}");
+    Err(Failure::check(what).next(next))
 }
 
 const BEGIN_PATIENCE: Duration = Duration::from_secs(15);

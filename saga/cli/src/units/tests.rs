@@ -11,7 +11,7 @@ fn durations_have_units_and_add_up() {
 
 #[test]
 fn what_is_no_duration_is_refused() {
-    for text in ["", "10", "s", "10x", "-5s", "0s", "1..2s", "99999999d", "10 s"] {
+    for text in ["", "10", "s", "10x", "-5s", "0s", "1..2s", "10 s"] {
         let error = duration(text).unwrap_err();
         assert!(error.contains("10s"), "{text}: {error}");
     }
@@ -25,6 +25,14 @@ fn shares_are_percentages() {
     assert_eq!(percent("100 %"), Ok(1.0));
     for text in ["", "%", "-1%", "101%", "NaN", "five"] {
         assert!(percent(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn no_duration_is_longer_than_ten_years() {
+    assert_eq!(duration("3650d"), Ok(Duration::from_secs(3_650 * 86_400)));
+    for text in ["3651d", "3650d1s", "99999999999999999999d"] {
+        assert!(duration(text).unwrap_err().contains("too long"), "{text}");
     }
 }
 

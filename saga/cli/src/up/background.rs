@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::{
     health::is_refused,
-    state::{Found, Running, forget, is_claimed, look},
+    state::{Found, Running, forget, is_claimed, lock_path, look},
 };
 use crate::{args::Global, failure::Failure, output::talk};
 
@@ -97,7 +97,14 @@ pub(crate) async fn lasting(data_dir: &Path) -> Result<Option<Running>, Failure>
     let asked_at = Instant::now();
     let mut told = false;
     loop {
-        let Found::Running(running) = look(data_dir) else { return Ok(None) };
+        let running = match look(data_dir) {
+            Found::Running(running) => running,
+            Found::Nothing | Found::Stale(_) => return Ok(None),
+            Found::Held => {
+                until_held_no_more(data_dir).await?;
+                continue;
+            }
+        };
         // A process that was killed holds its folder a moment longer than its ports.
         let is_ending = running.stopping || (running.ready && is_deserted(&running).await);
         if !is_ending {
@@ -111,6 +118,28 @@ pub(crate) async fn lasting(data_dir: &Path) -> Result<Option<Running>, Failure>
         }
         tokio::time::sleep(GLANCE).await;
     }
+}
+
+/// Waits for the process that has just begun, or is about to end, until it says so or has ended.
+///
+/// # Errors
+/// It does neither.
+async fn until_held_no_more(data_dir: &Path) -> Result<(), Failure> {
+    let asked_at = Instant::now();
+    while look(data_dir) == Found::Held {
+        if asked_at.elapsed() > HELD_PATIENCE {
+            let lock = lock_path(data_dir);
+            let what = format!("a process holds {} and does not say which it is", lock.display());
+            return Err(Failure::of_code(tonic::Code::FailedPrecondition, what)
+                .why("what it wrote beside the lock is gone, or of another version")
+                .next(format!(
+                    "`fuser {}` tells which it is; end it with `kill`",
+                    lock.display()
+                )));
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    Ok(())
 }
 
 /// Nobody listens where the services should be.
@@ -194,6 +223,10 @@ pub(crate) async fn down(global: &Global) -> Result<(), Failure> {
             return tell_stopped(None, global);
         }
         Found::Nothing => return tell_stopped(None, global),
+        Found::Held => {
+            until_held_no_more(data_dir).await?;
+            return Box::pin(down(global)).await;
+        }
     };
     talk(&format!("stopping process {} …", running.pid));
     kill(Pid::from_raw(running.pid), Signal::SIGTERM).map_err(|error| {
@@ -226,5 +259,6 @@ fn tell_stopped(pid: Option<i32>, global: &Global) -> Result<(), Failure> {
 }
 
 const GLANCE: Duration = Duration::from_millis(50);
+const HELD_PATIENCE: Duration = Duration::from_secs(3);
 /// Services, Kafka and Postgres each have a deadline of their own.
 const STOP_PATIENCE: Duration = Duration::from_secs(120);

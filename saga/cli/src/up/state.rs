@@ -60,6 +60,8 @@ pub(crate) enum Found {
     Running(Box<Running>),
     /// Of a process that ended without clearing up.
     Stale(Box<Running>),
+    /// A process holds the folder and does not say more: it has just begun, or is about to end.
+    Held,
 }
 
 /// Looks without touching anything.
@@ -71,14 +73,20 @@ pub(crate) fn look(data_dir: &Path) -> Found {
     match (state, is_claimed(data_dir)) {
         (Some(running), true) => Found::Running(running),
         (Some(running), false) => Found::Stale(running),
-        (None, _) => Found::Nothing,
+        (None, true) => Found::Held,
+        (None, false) => Found::Nothing,
     }
 }
 
 /// Whether a process holds the folder, which it does until it has ended.
 pub(crate) fn is_claimed(data_dir: &Path) -> bool {
-    let Ok(lock) = File::open(data_dir.join(LOCK)) else { return false };
+    let Ok(lock) = File::open(lock_path(data_dir)) else { return false };
     matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// What the process holds.
+pub(crate) fn lock_path(data_dir: &Path) -> PathBuf {
+    data_dir.join(LOCK)
 }
 
 /// Clears up after a process that could not.
@@ -104,9 +112,11 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Nothing when another process holds the folder.
+    ///
     /// # Errors
-    /// Another process runs a system there, or the folder cannot be written.
-    pub(crate) fn on(data_dir: &Path, addresses: Addresses) -> Result<Self, Failure> {
+    /// The folder cannot be written.
+    pub(crate) fn on(data_dir: &Path, addresses: Addresses) -> Result<Option<Self>, Failure> {
         let cannot = |error: io::Error| {
             Failure::new(format!("cannot write {}", data_dir.display()))
                 .why(error.to_string())
@@ -118,9 +128,11 @@ impl Claim {
             .create(true)
             .truncate(false)
             .write(true)
-            .open(data_dir.join(LOCK))
+            .open(lock_path(&data_dir))
             .map_err(cannot)?;
-        acquire(&lock, &data_dir)?;
+        if !acquire(&lock).map_err(cannot)? {
+            return Ok(None);
+        }
         let running = Running {
             pid: nix::unistd::getpid().as_raw(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,7 +147,7 @@ impl Claim {
         };
         let claim = Self { _lock: lock, running: Mutex::new(running), began_at: Instant::now() };
         claim.lock().write().map_err(cannot)?;
-        Ok(claim)
+        Ok(Some(claim))
     }
 
     pub(crate) fn running(&self) -> Running {
@@ -194,24 +206,17 @@ impl Claim {
     }
 }
 
-/// Tries for a moment: whoever just looks holds it, too, but not for long.
-fn acquire(lock: &File, data_dir: &Path) -> Result<(), Failure> {
+/// Whether it is ours. Tries for a moment: whoever just looks holds it, too, but not for long.
+fn acquire(lock: &File) -> io::Result<bool> {
     let asked_at = Instant::now();
     loop {
         match lock.try_lock() {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) if asked_at.elapsed() < ACQUIRE_PATIENCE => {
                 std::thread::sleep(ACQUIRE_GLANCE);
             }
-            Err(TryLockError::WouldBlock) => {
-                let what = format!("a system is running on {}", data_dir.display());
-                return Err(Failure::of_code(tonic::Code::FailedPrecondition, what)
-                    .next("stop it with `saga down`, or choose another folder with --data-dir"));
-            }
-            Err(TryLockError::Error(error)) => {
-                let what = format!("cannot lock {}", data_dir.display());
-                return Err(Failure::new(what).why(error.to_string()));
-            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     state::{Found, Running, look},
 };
 use crate::{
+    advice::here,
     args::Global,
     clients::Clients,
     failure::Failure,
@@ -42,7 +43,7 @@ pub(crate) async fn status(global: &Global, clients: &Clients) -> Result<(), Fai
             talk(&format!("process {} has ended without clearing up", running.pid));
             None
         }
-        Found::Nothing => None,
+        Found::Nothing | Found::Held => None,
     };
     let components = components(running.as_ref(), clients).await;
     if global.output == crate::output::Format::Jsonl {
@@ -55,7 +56,7 @@ pub(crate) async fn status(global: &Global, clients: &Clients) -> Result<(), Fai
     if let Some(running) = running.as_ref().filter(|running| !running.ready) {
         let doing = if running.stopping { "stopping" } else { "starting" };
         return Err(Failure::check(format!("process {} is {doing} just now", running.pid))
-            .next("`saga status` again in a moment"));
+            .next(format!("{} again in a moment", here("status"))));
     }
     let down: Vec<_> = components.iter().filter(|component| component.health != SERVING).collect();
     if down.is_empty() {
@@ -65,7 +66,7 @@ pub(crate) async fn status(global: &Global, clients: &Clients) -> Result<(), Fai
     if down.len() < components.len() {
         return Err(failure);
     }
-    let failure = failure.next("start the system with `saga up`");
+    let failure = failure.next(format!("start the system with {}", here("up")));
     let log = log_path(&global.data_dir);
     let told = format!("what ran in the background last wrote {}", log.display());
     Err(if running.is_none() && log.exists() { failure.why(told) } else { failure })

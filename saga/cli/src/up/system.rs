@@ -14,13 +14,13 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Start, addresses, database,
+    Start, database,
     health::{ASK_KAFKA, ASK_POSTGRES, Health, answers, check},
     services::Services,
     state::{Claim, Running},
 };
 use crate::{
-    args::Global,
+    advice::here,
     clients::{Addresses, Clients},
     failure::Failure,
     output::talk,
@@ -43,14 +43,12 @@ impl System {
     /// # Errors
     /// What keeps it from starting, with what to do about it; everything started is stopped again.
     pub(crate) async fn start(
+        claim: Claim,
         start: &Start,
-        global: &Global,
         common: &Common,
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
-        let addresses = addresses(global);
-        check_ports(&addresses)?;
-        let claim = Arc::new(Claim::on(&global.data_dir, addresses)?);
+        let claim = Arc::new(claim);
         let started = tokio::select! {
             started = Self::start_claimed(start, common, &claim) => started,
             () = stop.cancelled() => Err(Failure::new("stopped while starting")),
@@ -83,13 +81,14 @@ impl System {
                 let untold = || Err(Failure::new("the services ended without being told to"));
                 return outcome(ended)
                     .and_then(|()| untold())
-                    .map_err(|failure| failure.next("`saga up --log info` says more"));
+                    .map_err(|failure| failure.next(says_more("more")));
             }
             ended = or_never(self.kafka.as_mut().map(Kafka::ended)) => ended,
             ended = or_never(self.postgres.as_mut().map(Postgres::ended)) => ended,
             () = stop.cancelled() => return self.stop().await,
         };
-        let failure = Failure::from(failure).next("start it again with `saga up`: the data stays");
+        let failure = Failure::from(failure)
+            .next(format!("start it again with {}: the data stays", here("up")));
         // What the services say of a server that is gone is no news.
         let _ = self.stop().await;
         Err(failure)
@@ -127,6 +126,7 @@ impl System {
         claim: &Arc<Claim>,
     ) -> Result<Parts, Failure> {
         let Running { addresses, data_dir, .. } = claim.running();
+        check_ports(&addresses)?;
         let postgres = start.database_url.is_none().then(|| postgres_options(&data_dir, claim));
         let kafka = start.kafka.is_none().then(|| kafka_options(&data_dir, claim));
         provision::check(postgres.as_ref(), kafka.as_ref()).await?;
@@ -208,6 +208,10 @@ fn check_ports(addresses: &Addresses) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn says_more(what: &str) -> String {
+    format!("{} says {what}", here("up --log info"))
 }
 
 fn wipe(start: &Start, data_dir: &Path) -> Result<(), Failure> {
@@ -299,7 +303,7 @@ async fn wait_until_ready(addresses: &Addresses, claim: &Claim) -> Result<(), Fa
     };
     tokio::time::timeout(READY_PATIENCE, ready).await.map_err(|_| {
         Failure::new(format!("the services were not ready within {READY_PATIENCE:?}"))
-            .next("`saga up --log info` says what they wait for")
+            .next(says_more("what they wait for"))
     })
 }
 

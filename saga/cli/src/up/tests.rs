@@ -25,7 +25,7 @@ fn start(fresh: bool) -> Start {
 #[tokio::test]
 async fn a_system_that_is_starting_is_waited_for() {
     let data_dir = folder();
-    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
     let (running, start, global) = (claim.running(), start(false), global(&data_dir, &[]));
     let mut joined = std::pin::pin!(join(&running, &start, &global));
     let waiting = tokio::time::timeout(Duration::from_millis(200), joined.as_mut()).await;
@@ -40,7 +40,7 @@ async fn a_system_that_is_starting_is_waited_for() {
 #[tokio::test]
 async fn a_system_whose_start_fails_is_not_waited_for() {
     let data_dir = folder();
-    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
     let running = claim.running();
     claim.release();
     drop(claim);
@@ -51,7 +51,7 @@ async fn a_system_whose_start_fails_is_not_waited_for() {
 #[tokio::test]
 async fn another_system_than_the_running_one_is_refused() {
     let data_dir = folder();
-    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap();
+    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
     claim.change(|running| running.ready = true);
     let running = claim.running();
     let fits = global(&data_dir, &["--port-base", "7200"]);
@@ -60,5 +60,36 @@ async fn another_system_than_the_running_one_is_refused() {
     let other = global(&data_dir, &["--port-base", "7300"]);
     assert_eq!(join(&running, &start(false), &other).await.unwrap_err().exit_code(), 4);
     claim.release();
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[tokio::test]
+async fn of_two_that_begin_at_once_the_slower_one_waits_for_the_other() {
+    let data_dir = folder();
+    let quicker = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
+    // It has the folder, and has not written yet which it is.
+    quicker.release();
+    let (start, global) = (start(false), global(&data_dir, &["--port-base", "7200"]));
+    let mut slower = std::pin::pin!(claim(&start, &global));
+    // Says first who it is, and then that it is ready.
+    for ready in [false, true] {
+        let waiting = tokio::time::timeout(Duration::from_millis(200), slower.as_mut()).await;
+        assert!(waiting.is_err(), "it is not ready: {waiting:?}");
+        quicker.change(|running| running.ready = ready);
+    }
+    assert!(matches!(slower.await.unwrap(), Claimed::Theirs(_)));
+    quicker.release();
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_whose_holder_says_nothing_is_not_waited_for_long() {
+    let data_dir = folder();
+    let held = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
+    held.release();
+    let failure = lasting(&data_dir).await.unwrap_err();
+    assert!(failure.text().contains("up.lock"), "{}", failure.text());
+    drop(held);
+    assert_eq!(lasting(&data_dir).await.unwrap(), None);
     fs::remove_dir_all(data_dir).unwrap();
 }
