@@ -1,5 +1,6 @@
 //! Pages of a list: how many rows, and opaque tokens for where the next page begins.
 
+use prost::Message;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::Problem;
@@ -50,25 +51,41 @@ pub fn decode<F: Serialize, C: DeserializeOwned>(
     Ok(Some(page.cursor))
 }
 
-/// The page in rows of which one more than `page_size` was read, and the token of the next page:
-/// empty when there is none.
+/// The page in rows of which one more than `page_size` was read, as messages, and the token of the
+/// next page: empty when there is none. What one answer cannot hold is left to the next page.
 ///
 /// # Errors
 /// As [`encode`].
-pub fn page<T, F: Serialize, C: Serialize>(
-    mut rows: Vec<T>,
+pub fn page<T, M: Message, F: Serialize, C: Serialize>(
+    rows: Vec<T>,
     page_size: i64,
     filters: &F,
-    cursor: impl FnOnce(&T) -> C,
-) -> Result<(Vec<T>, String), Problem> {
+    cursor: impl Fn(&T) -> C,
+    message: impl Fn(T) -> M,
+) -> Result<(Vec<M>, String), Problem> {
     let length = usize::try_from(page_size).unwrap_or_default();
-    if rows.len() <= length {
-        return Ok((rows, String::new()));
+    let mut page = Vec::with_capacity(rows.len().min(length));
+    let mut byte_count = 0;
+    let mut last = None;
+    for row in rows {
+        let cursor = cursor(&row);
+        let message = message(row);
+        byte_count += message.encoded_len() + FRAME_BYTES;
+        let is_full = page.len() == length || byte_count > PAGE_BYTES_MAX;
+        // A message that fills an answer by itself goes alone: without it no page would end.
+        if let (true, Some(last)) = (is_full, &last) {
+            return Ok((page, encode(filters, last)?));
+        }
+        page.push(message);
+        last = Some(cursor);
     }
-    rows.truncate(length);
-    let next = rows.last().map(|last| encode(filters, &cursor(last))).transpose()?;
-    Ok((rows, next.unwrap_or_default()))
+    Ok((page, String::new()))
 }
+
+/// Clients take messages of 4 MiB.
+const PAGE_BYTES_MAX: usize = 4_000_000;
+/// What stands before each message of a list, at most.
+const FRAME_BYTES: usize = 8;
 
 #[derive(Serialize, Deserialize)]
 struct Page<C> {

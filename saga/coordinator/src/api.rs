@@ -74,11 +74,12 @@ impl SagaService for Api {
         let db = self.db.clone();
         detached(async move {
             let found = queries::list(&db, &filter, before, page_size + 1).await?;
-            let (found, next_page_token) = paging::page(found, page_size, &filter, |last| last.id)?;
-            let saga = |found: &queries::Found| {
+            let saga = |found: queries::Found| {
                 view::saga(&found.times(), found.id, &found.key, &found.instance)
             };
-            Ok(pb::ListSagasResponse { sagas: found.iter().map(saga).collect(), next_page_token })
+            let (sagas, next_page_token) =
+                paging::page(found, page_size, &filter, |found| found.id, saga)?;
+            Ok(pb::ListSagasResponse { sagas, next_page_token })
         })
         .await
     }
@@ -94,6 +95,12 @@ impl SagaService for Api {
             let wanted = watch::Wanted { ended_only, definition };
             tokio::spawn(watch::all(movements, wanted, sender, shutdown));
         } else {
+            if !definition.is_empty() {
+                Err(Problem::invalid(
+                    "definition",
+                    "is for watching many; leave it out with an id",
+                ))?;
+            }
             let id = required("id", id)?;
             let (db, wanted) = (self.db.clone(), id.clone());
             detached(async move {
@@ -101,7 +108,8 @@ impl SagaService for Api {
                 Ok(())
             })
             .await?;
-            tokio::spawn(watch::one(self.db.clone(), movements, id, sender, shutdown));
+            let db = self.db.clone();
+            tokio::spawn(watch::one(db, movements, id, ended_only, sender, shutdown));
         }
         Ok(Response::new(ReceiverStream::new(receiver)))
     }

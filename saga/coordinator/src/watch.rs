@@ -70,11 +70,12 @@ fn respond(moved: &Arc<Vec<Moved>>, wanted: &Wanted) -> pb::WatchSagasResponse {
     pb::WatchSagasResponse { sagas, moves_missed: false }
 }
 
-/// One saga, as it is and at each movement, until it has ended.
+/// One saga, as it is and at each movement, until it has ended; or nothing but its end.
 pub(crate) async fn one(
     db: PgPool,
     movements: Movements,
     id_or_key: String,
+    ended_only: bool,
     sender: Sender,
     shutdown: CancellationToken,
 ) {
@@ -91,6 +92,7 @@ pub(crate) async fn one(
             Err(error) => Some(Err(bootstrap::Problem::from(error).into())),
         };
         match response {
+            Some(Ok((_, false))) if ended_only => {}
             Some(Ok((saga, ended))) => {
                 let response = pb::WatchSagasResponse { sagas: vec![saga], moves_missed: false };
                 if sender.send(Ok(response)).await.is_err() || ended {

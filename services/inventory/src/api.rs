@@ -88,8 +88,7 @@ impl InventoryService for Api {
         let db = self.db.clone();
         let read = spawned(async move { reads::items_after(&db, &after, page_size + 1).await });
         let (items, next_page_token) =
-            paging::page(read.await?, page_size, &(), |last| last.sku.clone())?;
-        let items = items.into_iter().map(Into::into).collect();
+            paging::page(read.await?, page_size, &(), |item| item.sku.clone(), Into::into)?;
         Ok(Response::new(ListItemsResponse { items, next_page_token }))
     }
 

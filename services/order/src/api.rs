@@ -79,8 +79,7 @@ impl OrderService for Orders {
         // One more than asked for tells whether there is a next page.
         let read = async move { store::list(&db, &filter, before, limit + 1).await };
         let (orders, next_page_token) =
-            paging::page(spawned(read).await?, limit, &filters, |last| last.id)?;
-        let orders = orders.into_iter().map(Into::into).collect();
+            paging::page(spawned(read).await?, limit, &filters, |order| order.id, Into::into)?;
         Ok(Response::new(ListOrdersResponse { orders, next_page_token }))
     }
 
@@ -130,8 +129,8 @@ impl OrderService for Orders {
         }
         let db = self.db.clone();
         let items = spawned(async move { store::catalog(&db, &after, limit + 1).await }).await?;
-        let (items, next_page_token) = paging::page(items, limit, &(), |last| last.sku.clone())?;
-        let items = items.into_iter().map(Into::into).collect();
+        let (items, next_page_token) =
+            paging::page(items, limit, &(), |item| item.sku.clone(), Into::into)?;
         Ok(Response::new(ListCatalogResponse { items, next_page_token }))
     }
 

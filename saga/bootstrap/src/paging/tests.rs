@@ -41,10 +41,28 @@ fn a_malformed_token_is_refused() {
 
 #[test]
 fn a_page_that_is_not_the_last_says_where_the_next_begins() {
-    let (rows, token) = page(vec![7, 8, 9], 2, &FILTERS, |last| *last).unwrap();
+    let page = |rows: Vec<i64>| page(rows, 2, &FILTERS, |last| *last, |row| row).unwrap();
+    let (rows, token) = page(vec![7, 8, 9]);
     assert_eq!((rows, decode(&token, &FILTERS).unwrap()), (vec![7, 8], Some(8)));
-    assert_eq!(page(vec![7, 8], 2, &FILTERS, |last| *last).unwrap(), (vec![7, 8], String::new()));
-    assert_eq!(page(vec![], 2, &FILTERS, |last: &i64| *last).unwrap(), (vec![], String::new()));
+    assert_eq!(page(vec![7, 8]), (vec![7, 8], String::new()));
+    assert_eq!(page(vec![]), (vec![], String::new()));
+}
+
+#[test]
+fn a_page_holds_no_more_than_an_answer_can() {
+    let page = |rows: &[usize]| {
+        let rows = rows.iter().enumerate().collect();
+        page(rows, 10, &FILTERS, |(index, _)| *index, |(_, length)| "x".repeat(*length)).unwrap()
+    };
+    let lengths = |rows: &[String]| rows.iter().map(String::len).collect::<Vec<_>>();
+
+    let (rows, token) = page(&[1_000_000, 2_000_000, 1_500_000]);
+    assert_eq!(lengths(&rows), [1_000_000, 2_000_000]);
+    assert_eq!(decode(&token, &FILTERS).unwrap(), Some(1));
+    // One that is too large for any page is no reason to stop.
+    let (rows, token) = page(&[5_000_000, 1]);
+    assert_eq!(lengths(&rows), [5_000_000]);
+    assert_eq!(decode(&token, &FILTERS).unwrap(), Some(0));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use clap::builder::NonEmptyStringValueParser;
 use futures::StreamExt;
 use proto::order::{Order, OrderLine, OrderStatus, PlaceOrderRequest};
 use tokio::time::Instant;
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     customer: Option<String>,
     /// Makes sending it again harmless [default: a new one for each order]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     request_id: Option<String>,
     /// Submit so many of the same
     #[arg(long, default_value_t = 1, value_name = "COUNT",
@@ -285,14 +286,16 @@ fn requests(args: Args) -> Result<(usize, impl Iterator<Item = PlaceOrderRequest
         } else if order.payment_method.is_empty() {
             file::PAYMENT_METHOD.clone_into(&mut order.payment_method);
         }
-        match &args.request_id {
-            Some(request_id) if total == 1 => order.request_id.clone_from(request_id),
-            Some(request_id) => order.request_id = format!("{request_id}-{number}"),
-            None if order.request_id.is_empty() || args.count > 1 => {
-                order.request_id = Uuid::now_v7().to_string();
-            }
-            None => {}
-        }
+        // Those of a file are different already, unless it is sent several times.
+        let (given, is_for_one) = match &args.request_id {
+            Some(request_id) => (request_id, total == 1),
+            None => (&order.request_id, args.count == 1),
+        };
+        order.request_id = match given.as_str() {
+            "" => Uuid::now_v7().to_string(),
+            given if is_for_one => given.to_owned(),
+            given => format!("{given}-{number}"),
+        };
         order
     });
     Ok((total, requests))

@@ -142,6 +142,8 @@ async fn who_watches_sees_a_saga_move_and_end() {
     let by_id =
         WatchSagasRequest { id: asked.saga.saga_id.to_string(), ..WatchSagasRequest::default() };
     let mut one = watch(&mut client, by_id.clone()).await;
+    let mut its_end =
+        watch(&mut client, WatchSagasRequest { ended_only: true, ..by_id.clone() }).await;
     let moved = next(&mut one).await.unwrap();
     let (status, key) = (moved[0].status(), moved[0].key.as_str());
     assert_eq!((status, key, moved[0].revision), (SagaStatus::Running, order.as_str(), 1));
@@ -157,15 +159,19 @@ async fn who_watches_sees_a_saga_move_and_end() {
     let moved = next(&mut one).await.unwrap();
     assert_eq!((moved[0].status(), moved[0].revision), (SagaStatus::Completed, 3));
     assert_eq!(next(&mut one).await, None);
+    assert_eq!(next(&mut its_end).await.unwrap(), moved);
+    assert_eq!(next(&mut its_end).await, None);
 
     let told = next(&mut ended).await.unwrap();
     assert_eq!(told, moved);
     assert!(told[0].ended_at.is_some());
 
     // Of what has ended, one word is said.
-    let mut one = watch(&mut client, by_id).await;
+    let mut one = watch(&mut client, by_id.clone()).await;
     assert_eq!(next(&mut one).await.unwrap(), moved);
     assert_eq!(next(&mut one).await, None);
+    let both = WatchSagasRequest { definition: "other".to_owned(), ..by_id };
+    assert_eq!(client.watch_sagas(both).await.unwrap_err().code(), Code::InvalidArgument);
     let unknown = WatchSagasRequest { id: "nobody".to_owned(), ..WatchSagasRequest::default() };
     assert_eq!(client.watch_sagas(unknown).await.unwrap_err().code(), Code::NotFound);
 

@@ -56,6 +56,21 @@ fn each_of_many_has_a_request_id_of_its_own() {
 }
 
 #[test]
+fn the_request_ids_of_a_file_stay_and_are_numbered_when_it_is_sent_again() {
+    let path = std::env::temp_dir().join(format!("saga-cli-submit-{}.json", Uuid::now_v7()));
+    std::fs::write(&path, r#"[{"requestId": "a"}, {"requestId": "b"}, {}]"#).unwrap();
+    let ids = |flags: &str| -> Vec<String> {
+        let orders = built(&format!("--file {} {flags}", path.display())).unwrap();
+        orders.into_iter().map(|order| order.request_id).collect()
+    };
+    assert_eq!(ids("")[..2], ["a", "b"]);
+    assert_eq!(ids("--count 2")[..2], ["a-1", "b-2"]);
+    assert_eq!(ids("--count 2")[3..5], ["a-4", "b-5"]);
+    assert_eq!(ids("--request-id r"), ["r-1", "r-2", "r-3"]);
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn many_orders_are_made_as_they_are_sent() {
     let line = ["submit", "--sku", "A", "--count", "1000000"];
     let (total, requests) = requests(Line::try_parse_from(line).unwrap().args).unwrap();
