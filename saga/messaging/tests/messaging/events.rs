@@ -71,8 +71,7 @@ async fn what_was_received_and_not_committed_comes_again() {
     let (post, saga) = (world.post(), Saga::new());
     let mut process = world.start("0").await;
     process.participant(Inventory);
-    let mut other = world.db.begin().await.unwrap();
-    sqlx::query("LOCK TABLE effect").execute(&mut *other).await.unwrap();
+    let blocking = world.hold_up().await;
 
     post.send(&saga.reserve(1, "apple")).await;
     world.until_held_up("uncommitted.commands.0").await;
@@ -84,7 +83,7 @@ async fn what_was_received_and_not_committed_comes_again() {
         )
         .await;
     process.stop().await;
-    other.rollback().await.unwrap();
+    blocking.rollback().await.unwrap();
     assert_eq!(effects(&world, &saga).await, [""; 0]);
 
     let mut process = world.start("0").await;

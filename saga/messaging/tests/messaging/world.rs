@@ -87,6 +87,13 @@ impl World {
         assert!(reached.is_some(), "{statement} gives {last:?}, not {wanted}");
     }
 
+    /// Holds up every transaction that has an effect, until this one ends.
+    pub(crate) async fn hold_up(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut blocking = self.db.begin().await.unwrap();
+        sqlx::query("LOCK TABLE effect").execute(&mut *blocking).await.unwrap();
+        blocking
+    }
+
     /// Waits until a transaction of that lane waits for another one.
     pub(crate) async fn until_held_up(&self, lane: &str) {
         let waiting = format!(
