@@ -71,8 +71,8 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
 
     let stop = bootstrap::stop_signal();
     let begun_at = Instant::now();
-    let measured = begun_at + args.warmup..begun_at + args.warmup + args.duration;
-    let ledger = Ledger::new(measured.clone())
+    let ends_at = begun_at + args.warmup + args.duration;
+    let ledger = Ledger::new(begun_at + args.warmup..ends_at)
         .map_err(|error| Failure::new("cannot measure").why(error.to_string()))?;
     let ledger = Arc::new(ledger);
     let following = follow::start(&clients.sagas()?, Arc::clone(&ledger)).await?;
@@ -81,14 +81,13 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
 
     let load = Load {
         pace: args.rate.map_or(Pace::Saturating, Pace::Rate),
-        ends_at: measured.end,
+        ends_at,
         decline: args.decline,
         open_max: open_max(&args) as usize,
         skus,
     };
     load::run(load, args.connections, clients, &ledger, stop.clone()).await?;
-    ledger.end_measuring();
-    let ended_at = Instant::now().min(measured.end);
+    let measured = ledger.end_measuring();
 
     let open_at_the_end = ledger.open_count();
     talk(&format!(
@@ -115,7 +114,7 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
         &ledger,
         &journeys,
         report::Facts {
-            measured: ended_at.saturating_duration_since(measured.start),
+            measured,
             open_at_the_end,
             drained,
             imbalances: wrong.unwrap_or_default(),

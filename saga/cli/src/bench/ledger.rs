@@ -112,10 +112,13 @@ impl Ledger {
         })
     }
 
-    /// The load ended early: what happens from now on is no part of what was measured.
-    pub(super) fn end_measuring(&self) {
+    /// The load ended, perhaps early: what happens from now on is no part of what was measured. Gives
+    /// how long was.
+    pub(super) fn end_measuring(&self) -> Duration {
         let mut inner = self.lock();
-        inner.measured_time.end = inner.measured_time.end.min(Instant::now());
+        let Range { start, end } = &mut inner.measured_time;
+        *end = Instant::now().min(*end);
+        end.saturating_duration_since(*start)
     }
 
     pub(super) fn sent(&self, at: Instant) {
