@@ -137,7 +137,11 @@ pub(crate) async fn resolve(
     format: Format,
 ) -> Result<(), Failure> {
     let Intervention { id, reason, by, request_id } = args.what;
-    confirm(args.yes, &format!("End {id} as settled outside? It cannot be taken up again."))?;
+    let question = format!(
+        "End {id} as settled outside? What its steps did stays as it is, and it cannot be taken up \
+         again. If it was not decided yet, its order is cancelled."
+    );
+    confirm(args.yes, &question)?;
     let request_id = request_id.unwrap_or_else(new_request_id);
     let request = ResolveSagaRequest { id, by, reason, request_id };
     let sagas = clients.sagas()?;

@@ -52,6 +52,11 @@ impl Row {
             answers_left: Vec::new(),
         }
     }
+
+    /// Of its key and definition there is one.
+    pub(crate) fn once(&self) -> (&str, &str) {
+        (&self.key, &self.instance.version.saga)
+    }
 }
 
 #[derive(FromRow)]
@@ -125,6 +130,33 @@ pub(crate) async fn load(
         })
     };
     Ok((now, rows.into_iter().filter_map(row).collect()))
+}
+
+/// The sagas of these keys and definitions, not locked, each with the event that it began with.
+pub(crate) async fn begun_by(
+    tx: &mut Tx<'_>,
+    keys_and_definitions: impl Iterator<Item = (&str, &str)>,
+) -> Result<Vec<(Row, Vec<u8>)>, Error> {
+    #[derive(FromRow)]
+    struct Begun {
+        #[sqlx(flatten)]
+        stored: Stored,
+        event: Option<Vec<u8>>,
+    }
+    let (keys, definitions): (Vec<&str>, Vec<&str>) = keys_and_definitions.unzip();
+    let begun: Vec<Begun> = query_as(
+        "SELECT id, key, instance, clock, wake_at, started_at, saga.revision, answers_left,
+            payload AS event
+         FROM (SELECT unnest($1::text[]) AS key, unnest($2::text[]) AS definition) AS again
+         JOIN saga USING (key, definition)
+         LEFT JOIN saga_journal AS first ON first.saga_id = id AND first.revision = 1",
+    )
+    .bind(keys)
+    .bind(definitions)
+    .fetch_all(&mut **tx)
+    .await?;
+    let row = |begun: Begun| (begun.stored.into(), begun.event.unwrap_or_default());
+    Ok(begun.into_iter().map(row).collect())
 }
 
 /// What this build knows, one array for each column.
@@ -339,6 +371,19 @@ pub(crate) struct Line {
     pub(crate) entry: Entry,
     /// Of whoever answered.
     pub(crate) stopwatch: Option<Stopwatch>,
+}
+
+impl Line {
+    /// Of a saga that begins: which, and the event that begins it.
+    pub(crate) fn event(&self) -> Option<(Uuid, &[u8])> {
+        match &self.entry.happened {
+            Happened::Started { event } => Some((self.saga_id, event)),
+            Happened::Answered { .. }
+            | Happened::TimedOut(_)
+            | Happened::Parked { .. }
+            | Happened::Intervened { .. } => None,
+        }
+    }
 }
 
 /// The columns of the journal, one array each.

@@ -9,9 +9,10 @@ use std::{
 use messaging::{Envelope, Error, Message, SagaContext, Stopwatch, Tx};
 use saga_core::{
     Attempt, Direction, Entry, Happened, Instance, Outgoing, Registry, Saga, Transition, Unmoved,
+    Verb,
 };
 use time::OffsetDateTime;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -25,6 +26,8 @@ pub(crate) struct Rules {
     pub(crate) registry: Arc<Registry>,
     /// For how long a saga is quiet before its outstanding commands are sent again.
     pub(crate) resend_after: Duration,
+    /// For how long participants remember what they answered to a saga.
+    pub(crate) inbox_horizon: Duration,
     /// Who watches is told after the commit.
     pub(crate) movements: Movements,
 }
@@ -113,9 +116,13 @@ impl<'a> Turns<'a> {
         source: Source<'_>,
     ) -> Result<(), Unmoved> {
         let Some(row) = self.rows.get(&id) else { return Err(Unmoved::AlreadyDealtWith) };
+        let is_resolved = matches!(happened, Happened::Intervened { verb: Verb::Resolve, .. });
         let transition = self.rules.registry.next(&row.instance, happened)?;
         self.touch(id);
         self.take(id, transition, source);
+        if is_resolved {
+            self.say_last_word(id);
+        }
         Ok(())
     }
 
@@ -184,6 +191,51 @@ impl<'a> Turns<'a> {
         }
     }
 
+    /// Tells whoever began a saga that has ended and was not completed. Participants that have
+    /// forgotten it would set that aside.
+    fn say_last_word(&mut self, id: Uuid) {
+        let Some(row) = self.rows.get(&id) else { return };
+        let Some(saga) = self.rules.registry.saga(&row.instance.version) else { return };
+        if row.started_at + self.rules.inbox_horizon < self.now {
+            return;
+        }
+        match saga.last_word(&row.instance) {
+            Ok(Some(command)) => {
+                info!(saga.id = %id, saga.key = row.key, "whoever began it is told that it is off");
+                self.send(id, command, Source::default());
+            }
+            Ok(None) => {}
+            Err(unreadable) => error!(saga.id = %id, %unreadable, "whoever began it is not told"),
+        }
+    }
+
+    /// Of sagas that had begun before nothing is said again; except to whoever began them, when they
+    /// have ended.
+    async fn begun_before(&mut self, tx: &mut Tx<'_>, again: &HashSet<Uuid>) -> Result<(), Error> {
+        metrics::counter!("saga_starts_repeated_total").increment(again.len() as u64);
+        self.outgoing.retain(|(id, _)| !again.contains(id));
+        self.notable.retain(|(id, _)| !again.contains(id));
+        let repeated: Vec<Row> = again.iter().filter_map(|id| self.rows.remove(id)).collect();
+        let events: HashMap<Uuid, &[u8]> = self.journal.iter().filter_map(Line::event).collect();
+        let events: HashMap<(&str, &str), &[u8]> =
+            repeated.iter().filter_map(|row| Some((row.once(), *events.get(&row.id)?))).collect();
+        let before = store::begun_by(tx, events.keys().copied()).await?;
+        for (row, event) in &before {
+            if events.get(&row.once()).is_some_and(|again| again != event) {
+                let definition = row.instance.version.saga.as_str();
+                // Not wrong in any case: a newer build may say the same in more words.
+                warn!(saga.id = %row.id, saga.key = row.key, definition,
+                    "another event with this key, which has begun a saga before, begins nothing");
+            }
+        }
+        for (row, _) in before {
+            let id = row.id;
+            self.rows.entry(id).or_insert(row);
+            self.say_last_word(id);
+        }
+        Ok(())
+    }
+
     /// Takes a transition down.
     fn take(&mut self, id: Uuid, transition: Transition, source: Source<'_>) {
         let Transition { instance, send, timers, entry } = transition;
@@ -233,14 +285,9 @@ impl<'a> Turns<'a> {
         if !rows.is_empty() {
             let begun = store::save(tx, self.now, &rows, &self.journal).await?;
             if begun.len() < self.begun.len() {
-                // Begun before, by the same event: then nothing of it is said again.
-                metrics::counter!("saga_starts_repeated_total")
-                    .increment((self.begun.len() - begun.len()) as u64);
                 let again: HashSet<Uuid> =
                     self.begun.iter().filter(|id| !begun.contains(id)).copied().collect();
-                self.outgoing.retain(|(id, _)| !again.contains(id));
-                self.notable.retain(|(id, _)| !again.contains(id));
-                self.rows.retain(|id, _| !again.contains(id));
+                self.begun_before(tx, &again).await?;
             }
         }
         if !self.left.is_empty() {

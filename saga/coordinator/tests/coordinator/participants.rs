@@ -45,7 +45,7 @@ pub struct Asked {
     pub key: String,
     pub kind: String,
     pub saga: SagaContext,
-    pub deadline: OffsetDateTime,
+    pub deadline: Option<OffsetDateTime>,
     pub payload: Vec<u8>,
 }
 
@@ -186,7 +186,7 @@ impl Handler for Ear {
                 key: envelope.key.clone(),
                 kind: envelope.kind.clone(),
                 saga: envelope.saga.clone().unwrap(),
-                deadline: envelope.deadline.unwrap(),
+                deadline: envelope.deadline,
                 payload: record.payload.clone(),
             };
             if self.agreeable.load(Ordering::SeqCst) {

@@ -31,7 +31,7 @@ async fn a_lost_command_is_sent_again_unchanged_and_a_late_answer_counts() {
         assert_eq!(first.saga.attempt, 1);
         assert_eq!(Asked { id: first.id, ..again }, first);
         // Within 15 s or 30 s, give or take a tenth.
-        let patience = first.deadline - message::time_in(first.id).unwrap();
+        let patience = first.deadline.unwrap() - message::time_in(first.id).unwrap();
         assert!((13.4..=33.1).contains(&patience.as_seconds_f64()), "{step}: {patience}");
     }
     let first = participants.asked("reserve-stock").await;
@@ -74,7 +74,7 @@ async fn a_deadline_passes_when_it_is_due() {
         let order = Uuid::now_v7().to_string();
         participants.publish_placed(&order).await;
         let asked = participants.asked("authorize-payment").await;
-        let due_at = asked.deadline;
+        let due_at = asked.deadline.unwrap();
         // Spread by ten per cent, so that not all come at once.
         let due_in = due_at - started_at(&db, &asked).await;
         assert!(due_in >= PATIENCE.mul_f64(0.89) && due_in <= PATIENCE.mul_f64(1.11), "{due_in}");
@@ -101,7 +101,7 @@ async fn a_deadline_outlives_the_coordinator() {
     let mut participants = Participants::start(&config.common).await;
     let order = Uuid::now_v7().to_string();
     participants.publish_placed(&order).await;
-    let due_at = participants.asked("authorize-payment").await.deadline;
+    let due_at = participants.asked("authorize-payment").await.deadline.unwrap();
     former.stop().await;
 
     let (coordinator, mut client) = Coordinator::start(registry(), &config).await;

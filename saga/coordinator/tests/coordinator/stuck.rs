@@ -133,6 +133,10 @@ async fn what_was_settled_outside_is_resolved_and_nothing_else_is() {
     let saga = resolved.saga.unwrap();
     assert_eq!(saga.status(), SagaStatus::Resolved);
     assert!(saga.ended_at.is_some());
+    // Whoever began it would wait for ever.
+    let off = participants.asked("create-order").await;
+    assert_eq!(off.kind, "shop.order.v1.RejectOrder");
+    assert_eq!(off.saga.saga_id.to_string(), saga.saga_id);
 
     // Asked too late, by the participant and by an operator.
     participants.succeed(&asked).await;
@@ -150,6 +154,38 @@ async fn what_was_settled_outside_is_resolved_and_nothing_else_is() {
         ("resolve", "ada", "repaired")
     );
     assert!(participants.take_heard().iter().all(|asked| asked.key == next));
+    coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn who_begins_again_what_has_ended_otherwise_is_told_that_it_is_off() {
+    let (coordinator, mut client, mut participants, asked) = asked_for_money().await;
+    let order = &asked.key;
+
+    // While it goes on, nothing is said twice.
+    participants.publish_placed(order).await;
+    let after = Uuid::now_v7().to_string();
+    participants.publish_placed(&after).await;
+    participants.next(|asked| asked.key == after).await;
+    assert_eq!(participants.take_heard(), []);
+
+    // It goes back, and what is to be undone is taken as undone although it is not.
+    let RetryStepRequest { id, by, reason, request_id } = retry(order, "1");
+    client.cancel_saga(CancelSagaRequest { id, by, reason, request_id }).await.unwrap();
+    participants.succeed(&asked).await;
+    let void = participants.asked(STEP).await;
+    participants.succeed(&void).await;
+    let undo = participants.asked("create-order").await;
+    let nothing = PaymentAuthorized::default();
+    let skip = SkipStepRequest { step: undo.saga.step, ..skip(order, "2", &nothing) };
+    client.skip_step(skip).await.unwrap();
+    once(&mut client, order, SagaStatus::Compensated).await;
+
+    // Whoever began it has not heard of that, and begins it again.
+    participants.publish_placed(order).await;
+    let again = participants.asked("create-order").await;
+    assert_eq!((&again.kind, &again.payload), (&undo.kind, &undo.payload));
+    assert!(again.saga.attempt > undo.saga.attempt, "{again:?}");
     coordinator.stop().await;
 }
 
