@@ -1,6 +1,10 @@
 //! What a process needs to take part: where Kafka and Postgres are, who it is, and its producer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rdkafka::ClientConfig;
 use sqlx::PgPool;
@@ -77,6 +81,28 @@ pub struct Messaging {
     pub(crate) db: PgPool,
     pub(crate) relay: Relay,
     pub(crate) shutdown: CancellationToken,
+    /// The lanes that run here.
+    running: Arc<Mutex<HashSet<String>>>,
+}
+
+/// A lane that runs in this process, for as long as this lives.
+struct Running {
+    lane: String,
+    all: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Running {
+    /// Nothing when it runs already.
+    fn take(all: &Arc<Mutex<HashSet<String>>>, lane: String) -> Option<Self> {
+        let is_new = all.lock().unwrap_or_else(PoisonError::into_inner).insert(lane.clone());
+        is_new.then(|| Running { lane, all: Arc::clone(all) })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.lane);
+    }
 }
 
 impl Messaging {
@@ -91,7 +117,7 @@ impl Messaging {
         topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
         let client_id = format!("{}.relay.{}", options.service, options.instance);
         let relay = Relay::start(&options.kafka, &client_id, shutdown.clone())?;
-        Ok(Messaging { options: Arc::new(options), db, relay, shutdown })
+        Ok(Messaging { options: Arc::new(options), db, relay, shutdown, running: Arc::default() })
     }
 
     /// The service that takes part.
@@ -100,11 +126,18 @@ impl Messaging {
     }
 
     /// Answers the commands of one participant until the process stops.
-    pub async fn participant<P: Participant>(&self, participant: P) -> Result<(), Error> {
+    ///
+    /// `name` is that of its lane, as below for all that runs here: each has one of its own, the same
+    /// after every start. A lane takes up what it had committed and not published.
+    pub async fn participant<P: Participant>(
+        &self,
+        name: &str,
+        participant: P,
+    ) -> Result<(), Error> {
         let topic = <P::Command as saga_contract::CommandSet>::TOPIC;
-        let membership = self.membership("commands", self.service(), vec![topic.to_owned()]);
+        let membership = self.membership(name, self.service(), vec![topic.to_owned()]);
         let handler = Commands::new(participant, self.options.inbox_horizon);
-        self.checked("commands", consumer::run(self.clone(), membership, handler).await)
+        self.run(name, consumer::run(self.clone(), membership, handler)).await
     }
 
     /// Hears the events of others until the process stops.
@@ -116,7 +149,7 @@ impl Messaging {
         // joined again.
         let membership = self.membership(name, &consumer, topics);
         let handler = Events::new(subscriber, consumer, self.options.inbox_horizon);
-        self.checked(name, consumer::run(self.clone(), membership, handler).await)
+        self.run(name, consumer::run(self.clone(), membership, handler)).await
     }
 
     /// Handles records with a handler of the caller's own until the process stops.
@@ -127,7 +160,7 @@ impl Messaging {
         handler: H,
     ) -> Result<(), Error> {
         let membership = self.membership(name, self.service(), topics);
-        self.checked(name, consumer::run(self.clone(), membership, handler).await)
+        self.run(name, consumer::run(self.clone(), membership, handler)).await
     }
 
     /// A way to write without having been asked by a message, many requests in one transaction;
@@ -138,8 +171,13 @@ impl Messaging {
         writer: W,
     ) -> (Writes<W>, impl Future<Output = Result<(), Error>> + use<W>) {
         let (writes, requests) = writer::channel();
-        let lane = self.lane_name(name);
-        (writes, writer::run(self.clone(), lane, writer, requests))
+        let (messaging, name) = (self.clone(), name.to_owned());
+        let work = async move {
+            let lane = messaging.lane_name(&name);
+            let written = writer::run(messaging.clone(), lane, writer, requests);
+            messaging.run(&name, written).await
+        };
+        (writes, work)
     }
 
     /// Keeps topics, partitions and left-over outbox rows in order until the process stops.
@@ -169,7 +207,19 @@ impl Messaging {
         }
     }
 
-    fn checked(&self, name: &str, result: Result<(), Error>) -> Result<(), Error> {
+    /// Two lanes of one name in one process would wait for each other without end.
+    async fn run(
+        &self,
+        name: &str,
+        work: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let running = Running::take(&self.running, self.lane_name(name));
+        let result = match running {
+            Some(_) => work.await,
+            None => Err(Error::Other(format!(
+                "'{name}' runs in this process already: give each part a name of its own"
+            ))),
+        };
         if let Err(error) = &result {
             error!(lane = self.lane_name(name), error = chain(error), "lane ended");
         }

@@ -53,7 +53,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let (answering, keeping) = (messaging.clone(), messaging.clone());
     let announcing = announcing::run(db, desk, demo_catalog, catalog_interval, shutdown.clone());
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
-        .run("commands", async move { Ok(answering.participant(Inventory).await?) })
+        .run("commands", async move { Ok(answering.participant("commands", Inventory).await?) })
         .run("writes", async move { Ok(writing.await?) })
         .run("health", ready)
         .run("catalogue", announcing)

@@ -63,7 +63,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
         .run("writes", async { Ok(writing.await?) })
         .run("health", ready)
-        .run("commands", async move { Ok(commands.participant(participant).await?) })
+        .run("commands", async move { Ok(commands.participant("commands", participant).await?) })
         .run("catalog", async move { Ok(feed.subscriber("catalog", CatalogFeed).await?) })
         .run("announcing", announcing::run(writes, reannounce_after, shutdown.clone()))
         .run("changes", changes::look_after(changes, db, shutdown.clone()))

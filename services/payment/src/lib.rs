@@ -78,7 +78,7 @@ pub async fn run_with<G: Gateway>(
     let ready = server.health().serving_while(lane.readiness(), shutdown.clone());
     let (answering, keeping) = (messaging.clone(), messaging.clone());
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
-        .run("commands", async move { Ok(answering.participant(payments).await?) })
+        .run("commands", async move { Ok(answering.participant("commands", payments).await?) })
         .run("outcomes", async move { Ok(writing.await?) })
         .run("health", ready)
         .run("gateway", caller.run(shutdown.clone()))

@@ -165,6 +165,23 @@ async fn a_second_process_of_the_same_name_waits_and_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_lanes_of_one_name_in_a_process_are_refused_instead_of_waiting_for_each_other() {
+    let world = World::new("twice").await;
+    let mut process = world.start("0").await;
+    process.participant(Inventory);
+    let epoch = "SELECT coalesce(max(epoch), 0) FROM outbox_lane WHERE lane = 'twice.commands.0'";
+    world.until(epoch, 1).await;
+    let refused = process.messaging.participant("commands", Inventory).await.unwrap_err();
+    assert!(refused.to_string().contains("a name of its own"), "{refused}");
+
+    // What runs is not disturbed.
+    let (post, saga) = (world.post(), Saga::new());
+    post.send(&saga.reserve(1, "apple")).await;
+    assert_eq!(post.replies(&saga, 1).await[0].outcome(), Outcome::Succeeded);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_whose_transaction_is_cut_off_is_done_by_either_of_two() {
     let world = World::new("swapped").await;
     let post = world.post();

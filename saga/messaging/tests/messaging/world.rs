@@ -135,7 +135,7 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn participant<P: Participant>(&mut self, participant: P) {
         let messaging = self.messaging.clone();
-        self.spawn(async move { messaging.participant(participant).await });
+        self.spawn(async move { messaging.participant("commands", participant).await });
     }
 
     pub(crate) fn subscriber<S: Subscriber>(&mut self, name: &'static str, subscriber: S) {
