@@ -97,6 +97,8 @@ async fn a_system_ends_with_its_kafka_or_its_reader_and_in_order() {
     // Whoever starts it a second time waits until it is ready.
     let joined = saga.json(&["up", "-o", "json"]).await;
     assert_eq!(joined["ready"], true, "{joined}");
+    let own_kafka = format!("127.0.0.1:{}", saga.port_base + 5);
+    assert_eq!(find(&joined, "kafka"), Some(own_kafka.as_str()), "{joined}");
     let pid = std::fs::read_to_string(folder.path().join(".saga/kafka/kafka.pid")).unwrap();
     kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
     let ended = timeout(PATIENCE, up.wait_with_output()).await.unwrap().unwrap();

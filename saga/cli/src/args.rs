@@ -86,9 +86,10 @@ pub(crate) struct Global {
 /// Where the four services listen.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Place {
-    /// First of the four ports on this machine [default: of the system on the data folder, or 7100]
+    /// First of the ports on this machine: four services, Postgres and Kafka [default: of the system on
+    /// the data folder, or 7100]
     #[arg(long, global = true, env = "SAGA_PORT_BASE", value_name = "PORT", hide_env = true, help_heading = PLACE,
-          value_parser = clap::value_parser!(u16).range(1..=65_532))]
+          value_parser = clap::value_parser!(u16).range(1..=65_530))]
     pub(crate) port_base: Option<u16>,
 
     /// The coordinator, if not on the first port

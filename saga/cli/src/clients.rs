@@ -40,6 +40,13 @@ impl Addresses {
         Self { coordinator: at(0), order: at(1), inventory: at(2), payment: at(3) }
     }
 
+    /// Where the Postgres and the Kafka of such a system listen: behind the four. 0 is any port.
+    pub(crate) fn server_ports(&self) -> (u16, u16) {
+        let last = self.payment.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let after = |offset| last.and_then(|last| last.checked_add(offset)).unwrap_or_default();
+        (after(1), after(2))
+    }
+
     /// Each service with the name that people know it by.
     pub(crate) fn named(&self) -> [(&'static str, &str); 4] {
         [

@@ -275,9 +275,15 @@ impl From<anyhow::Error> for Failure {
 
 impl From<provision::Error> for Failure {
     fn from(error: provision::Error) -> Self {
-        Self::from(anyhow::Error::from(error))
+        let is_port_taken = matches!(error, provision::Error::PortTaken { .. });
+        let failure = Self::from(anyhow::Error::from(error));
+        if is_port_taken { failure.next(OTHER_PORTS) } else { failure }
     }
 }
+
+/// What to do when another program has one of our ports.
+pub(crate) const OTHER_PORTS: &str =
+    "choose six free ports with --port-base, for instance --port-base 7200";
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {

@@ -44,8 +44,8 @@ pub enum Error {
     #[error("{server} was not ready within {patience:?}; the end of {log:?}:\n{tail}")]
     NotReady { server: &'static str, patience: Duration, log: PathBuf, tail: String },
     #[error(
-        "port {port} wanted by {server} is taken: end the process that listens there (find it with \
-         `ss -ltnp` or `lsof -i :{port}`) or choose another port"
+        "port {port}, where {server} should listen, is taken: `ss -ltnp` or `lsof -i :{port}` tells \
+         which process has it"
     )]
     PortTaken { server: &'static str, port: u16 },
     #[error("no free port between {from} and {to}: end some of the processes that listen there")]

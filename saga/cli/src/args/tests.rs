@@ -51,7 +51,7 @@ fn addresses_have_a_host_and_a_port() {
 
 #[test]
 fn the_four_ports_must_exist() {
-    assert!(parse("saga --port-base 65533 up").is_err());
+    assert!(parse("saga --port-base 65531 up").is_err());
 }
 
 #[test]

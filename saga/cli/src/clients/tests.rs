@@ -5,6 +5,7 @@ fn the_usual_ports_are_four_in_a_row() {
     let addresses = Addresses::of(&Place::default(), || None);
     assert_eq!(addresses.coordinator, "127.0.0.1:7100");
     assert_eq!(addresses.payment, "127.0.0.1:7103");
+    assert_eq!(addresses.server_ports(), (7_104, 7_105));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     advice::here,
     clients::{Addresses, Clients},
-    failure::Failure,
+    failure::{Failure, OTHER_PORTS},
     output::talk,
     pages, stock,
 };
@@ -127,8 +127,10 @@ impl System {
     ) -> Result<Parts, Failure> {
         let Running { addresses, data_dir, .. } = claim.running();
         check_ports(&addresses)?;
-        let postgres = start.database_url.is_none().then(|| postgres_options(&data_dir, claim));
-        let kafka = start.kafka.is_none().then(|| kafka_options(&data_dir, claim));
+        let (postgres_port, kafka_port) = addresses.server_ports();
+        let postgres = postgres_options(&data_dir, postgres_port, claim);
+        let postgres = start.database_url.is_none().then_some(postgres);
+        let kafka = start.kafka.is_none().then(|| kafka_options(&data_dir, kafka_port, claim));
         provision::check(postgres.as_ref(), kafka.as_ref()).await?;
         if start.fresh {
             wipe(start, &data_dir)?;
@@ -204,7 +206,7 @@ fn check_ports(addresses: &Addresses) -> Result<(), Failure> {
                 format!("the {name} cannot listen at {address}"),
             )
             .why(error.to_string())
-            .next("choose four free ports with --port-base, for instance --port-base 7200"));
+            .next(OTHER_PORTS));
         }
     }
     Ok(())
@@ -227,14 +229,14 @@ fn wipe(start: &Start, data_dir: &Path) -> Result<(), Failure> {
 const POSTGRES: &str = "postgres";
 const KAFKA: &str = "kafka";
 
-fn postgres_options(data_dir: &Path, claim: &Arc<Claim>) -> postgres::Options {
+fn postgres_options(data_dir: &Path, port: u16, claim: &Arc<Claim>) -> postgres::Options {
     let progress = progress(claim);
-    postgres::Options { progress, ..postgres::Options::new(data_dir.join(POSTGRES)) }
+    postgres::Options { port, progress, ..postgres::Options::new(data_dir.join(POSTGRES)) }
 }
 
-fn kafka_options(data_dir: &Path, claim: &Arc<Claim>) -> kafka::Options {
+fn kafka_options(data_dir: &Path, port: u16, claim: &Arc<Claim>) -> kafka::Options {
     let progress = progress(claim);
-    kafka::Options { progress, ..kafka::Options::new(data_dir.join(KAFKA)) }
+    kafka::Options { port, progress, ..kafka::Options::new(data_dir.join(KAFKA)) }
 }
 
 async fn start_postgres(
