@@ -10,7 +10,7 @@ mod system;
 
 use std::path::Path;
 
-use bootstrap::Common;
+use bootstrap::{Common, ServerUrl};
 
 use crate::{
     advice::here,
@@ -70,10 +70,10 @@ pub(crate) struct Start {
     #[arg(long, env = "SAGA_OTLP_ENDPOINT", value_name = "URL", hide_env = true)]
     otlp_endpoint: Option<String>,
 
-    /// Partitions that every topic has: on one machine as few as the coordinator has lanes
-    #[arg(long, env = "SAGA_PARTITIONS", default_value_t = 2, value_name = "COUNT",
+    /// Partitions that every topic has: on one machine as few as the coordinator has lanes [default: 2]
+    #[arg(long, env = "SAGA_PARTITIONS", value_name = "COUNT",
           value_parser = clap::value_parser!(i32).range(1..=1024), hide_env = true)]
-    partitions: i32,
+    partitions: Option<i32>,
 
     /// Accept a Postgres that can lose committed data
     #[arg(long, env = "SAGA_ALLOW_UNSAFE_POSTGRES", hide_env = true)]
@@ -174,17 +174,21 @@ pub(crate) async fn claim(start: &Start, global: &Global) -> Result<Claimed, Fai
 /// # Errors
 /// What is wanted is another system than the one that runs.
 async fn join(running: &Running, start: &Start, global: &Global) -> Result<Running, Failure> {
-    check_is_wanted(running, start.fresh, global.place.port_base)?;
+    check_is_wanted(running, start, global.place.port_base)?;
     if !running.ready {
         talk(&format!("process {} is starting it just now", running.pid));
     }
     background::until_ready(&global.data_dir).await
 }
 
-fn check_is_wanted(running: &Running, fresh: bool, port_base: Option<u16>) -> Result<(), Failure> {
+fn check_is_wanted(
+    running: &Running,
+    start: &Start,
+    port_base: Option<u16>,
+) -> Result<(), Failure> {
     let refused = |what: String| Failure::of_code(tonic::Code::FailedPrecondition, what);
     let pid = running.pid;
-    if fresh {
+    if start.fresh {
         let what = format!("--fresh cannot wipe the data of a running system (process {pid})");
         return Err(refused(what).next(format!("stop it with {} first", here("down"))));
     }
@@ -199,7 +203,25 @@ fn check_is_wanted(running: &Running, fresh: bool, port_base: Option<u16>) -> Re
                 here("down")
             )));
     }
-    Ok(())
+    let has = |flag: &str, value: String| {
+        let what = format!("the system on {} is another one", running.data_dir.display());
+        Err(refused(what)
+            .why(format!("process {pid} runs it with {flag} {value}"))
+            .next(format!("leave {flag} out, or stop it with {} first", here("down"))))
+    };
+    if start.kafka.as_ref().is_some_and(|wanted| *wanted != running.kafka) {
+        return has("--kafka", running.kafka.clone());
+    }
+    let url = |text: &String| ServerUrl::parse(text).map(|url| url.without_secrets());
+    if start.database_url.as_ref().is_some_and(|it| url(it) != url(&running.database_url)) {
+        return has("--database-url", running.database_url.clone());
+    }
+    match running.partitions {
+        Some(count) if start.partitions.is_some_and(|wanted| wanted != count) => {
+            has("--partitions", count.to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The settings that all services share, with what `bootstrap` fills in by itself.
@@ -207,7 +229,7 @@ pub(crate) fn common(start: &Start, default_log: &str) -> Result<Common, Failure
     let mut flags = vec![
         "--log".to_owned(),
         start.log.clone().unwrap_or_else(|| default_log.to_owned()),
-        format!("--partitions={}", start.partitions),
+        format!("--partitions={}", start.partitions.unwrap_or(PARTITIONS)),
     ];
     flags.extend(start.kafka.as_ref().map(|kafka| format!("--kafka={kafka}")));
     flags.extend(start.otlp_endpoint.as_ref().map(|url| format!("--otlp-endpoint={url}")));
@@ -228,6 +250,8 @@ fn is_found_without_flags(running: &Running) -> bool {
         || std::fs::canonicalize(DEFAULT_DATA_DIR).is_ok_and(|usual| usual == running.data_dir)
 }
 
+/// As few as the coordinator has lanes: each costs requests.
+const PARTITIONS: i32 = 2;
 /// Where a system keeps its data unless told otherwise.
 pub(crate) const DEFAULT_DATA_DIR: &str = ".saga";
 

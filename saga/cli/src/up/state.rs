@@ -36,6 +36,8 @@ pub(crate) struct Running {
     pub(crate) kafka: String,
     #[serde(alias = "database_url")]
     pub(crate) database_url: String,
+    /// Of every topic.
+    pub(crate) partitions: Option<i32>,
     /// What was said while starting, for whoever waits for it.
     pub(crate) progress: Vec<String>,
 }
@@ -143,6 +145,7 @@ impl Claim {
             addresses,
             kafka: String::new(),
             database_url: String::new(),
+            partitions: None,
             progress: Vec::new(),
         };
         let claim = Self { _lock: lock, running: Mutex::new(running), began_at: Instant::now() };

@@ -154,6 +154,7 @@ impl System {
         }
         claim.change(|running| {
             running.kafka.clone_from(&common.kafka);
+            running.partitions = Some(common.partitions);
             running.database_url = ServerUrl::parse(&database_url)
                 .map(|url| url.without_secrets())
                 .unwrap_or_default();

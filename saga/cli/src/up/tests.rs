@@ -15,9 +15,9 @@ fn global(data_dir: &Path, flags: &[&str]) -> Global {
     Cli::try_parse_from(line).unwrap().global
 }
 
-fn start(fresh: bool) -> Start {
-    let line = ["saga", "up", "--fresh"];
-    let cli = Cli::try_parse_from(&line[..2 + usize::from(fresh)]).unwrap();
+fn start(flags: &[&str]) -> Start {
+    let line = ["saga", "up"].iter().chain(flags);
+    let cli = Cli::try_parse_from(line).unwrap();
     let Command::Up(args) = cli.command else { panic!("{:?}", cli.command) };
     args.start
 }
@@ -26,7 +26,7 @@ fn start(fresh: bool) -> Start {
 async fn a_system_that_is_starting_is_waited_for() {
     let data_dir = folder();
     let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
-    let (running, start, global) = (claim.running(), start(false), global(&data_dir, &[]));
+    let (running, start, global) = (claim.running(), start(&[]), global(&data_dir, &[]));
     let mut joined = std::pin::pin!(join(&running, &start, &global));
     let waiting = tokio::time::timeout(Duration::from_millis(200), joined.as_mut()).await;
     assert!(waiting.is_err(), "it is not ready: {waiting:?}");
@@ -44,7 +44,7 @@ async fn a_system_whose_start_fails_is_not_waited_for() {
     let running = claim.running();
     claim.release();
     drop(claim);
-    assert!(join(&running, &start(false), &global(&data_dir, &[])).await.is_err());
+    assert!(join(&running, &start(&[]), &global(&data_dir, &[])).await.is_err());
     fs::remove_dir_all(data_dir).unwrap();
 }
 
@@ -52,13 +52,29 @@ async fn a_system_whose_start_fails_is_not_waited_for() {
 async fn another_system_than_the_running_one_is_refused() {
     let data_dir = folder();
     let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
-    claim.change(|running| running.ready = true);
+    claim.change(|running| {
+        running.ready = true;
+        running.kafka = "127.0.0.1:9092".to_owned();
+        running.database_url = "postgres://127.0.0.1:5432/postgres".to_owned();
+        running.partitions = Some(2);
+    });
     let running = claim.running();
     let fits = global(&data_dir, &["--port-base", "7200"]);
-    assert!(join(&running, &start(false), &fits).await.is_ok());
-    assert_eq!(join(&running, &start(true), &fits).await.unwrap_err().exit_code(), 4);
+    assert!(join(&running, &start(&[]), &fits).await.is_ok());
+    assert_eq!(join(&running, &start(&["--fresh"]), &fits).await.unwrap_err().exit_code(), 4);
     let other = global(&data_dir, &["--port-base", "7300"]);
-    assert_eq!(join(&running, &start(false), &other).await.unwrap_err().exit_code(), 4);
+    assert_eq!(join(&running, &start(&[]), &other).await.unwrap_err().exit_code(), 4);
+
+    for (flag, same, another) in [
+        ("--kafka", "127.0.0.1:9092", "127.0.0.1:9093"),
+        ("--database-url", &*running.database_url, "postgres://127.0.0.1:5433/postgres"),
+        ("--partitions", "2", "4"),
+    ] {
+        assert!(join(&running, &start(&[flag, same]), &fits).await.is_ok(), "{flag}");
+        let refused = join(&running, &start(&[flag, another]), &fits).await.unwrap_err();
+        assert_eq!(refused.exit_code(), 4, "{flag}");
+        assert!(refused.text().contains(&format!("{flag} {same}")), "{}", refused.text());
+    }
     claim.release();
     fs::remove_dir_all(data_dir).unwrap();
 }
@@ -69,7 +85,7 @@ async fn of_two_that_begin_at_once_the_slower_one_waits_for_the_other() {
     let quicker = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
     // It has the folder, and has not written yet which it is.
     quicker.release();
-    let (start, global) = (start(false), global(&data_dir, &["--port-base", "7200"]));
+    let (start, global) = (start(&[]), global(&data_dir, &["--port-base", "7200"]));
     let mut slower = std::pin::pin!(claim(&start, &global));
     // Says first who it is, and then that it is ready.
     for ready in [false, true] {
