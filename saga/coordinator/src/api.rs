@@ -241,13 +241,12 @@ fn required(field: &str, text: String) -> Result<String, Problem> {
 
 fn short(field: &str, text: String) -> Result<String, Problem> {
     let length = text.chars().count();
-    if length > TEXT_MAX || text.chars().any(char::is_control) {
-        return Err(Problem::invalid(
-            field,
-            format!(
-                "has {length} characters, {TEXT_MAX} are allowed, none of them a control character"
-            ),
-        ));
+    if length > TEXT_MAX {
+        let what = format!("has {length} characters, {TEXT_MAX} are allowed");
+        return Err(Problem::invalid(field, what));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::invalid(field, "has a control character, such as a line break"));
     }
     Ok(text)
 }

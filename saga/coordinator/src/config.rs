@@ -21,8 +21,9 @@ pub struct Config {
     pub database_url: String,
 
     /// Consumers that share the partitions. It makes half of all steps: two serve it best.
-    #[arg(long, env = "SAGA_LANES", default_value_t = 2)]
-    pub lanes: usize,
+    #[arg(long, env = "SAGA_LANES", default_value_t = 2, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub lanes: u16,
 
     /// After so many milliseconds without an answer, outstanding commands are sent again.
     #[arg(long, env = "SAGA_RESEND_AFTER_MS", default_value_t = 5_000)]

@@ -104,7 +104,7 @@ async fn components(running: Option<&Running>, clients: &Clients) -> Vec<Compone
             let answered = answers(address, question).await;
             let health = answered.map_or_else(Health::Down, |()| Health::Serving);
             let server = component(name, address, health);
-            components.push(Component { version: None, ..server });
+            components.push(Component { version: None, uptime_seconds: None, ..server });
         }
     }
     components
