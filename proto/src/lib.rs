@@ -1,6 +1,8 @@
 //! Every message and gRPC service that crosses a process, generated from the `.proto` files beside
 //! this crate, together with what commands promise (`saga_contract`'s traits).
 
+include!(concat!(env!("OUT_DIR"), "/contracts.rs"));
+
 pub use messages::{
     InventoryCommand, InventoryCommands, OrderCommand, OrderCommands, PaymentCommand,
     PaymentCommands,
@@ -20,27 +22,6 @@ pub const SKU_LENGTH_MAX: usize = 64;
 /// Whether it looks like a code of ISO 4217.
 pub fn is_currency(text: &str) -> bool {
     text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
-/// Every `.proto` here as a `FileDescriptorSet`: for gRPC reflection and for decoding records.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::restriction,
-    missing_debug_implementations,
-    unreachable_pub,
-    unused_qualifications,
-    reason = "generated"
-)]
-mod messages {
-    use saga_contract::{
-        Answer, Command, CommandSet, Decision, Event, Retriable, Settled, Undecodable, Undoable,
-    };
-
-    include!(concat!(env!("OUT_DIR"), "/messages.rs"));
-    include!(concat!(env!("OUT_DIR"), "/promises.rs"));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What messages promise, as traits: a saga that relies on a promise nobody made does not compile.
 //!
 //! The promises are written in the `.proto` files, as options of an rpc or a message, and the
-//! implementations are generated from there (see `proto/build.rs`).
+//! implementations are generated from there (see `saga-build`).
 
 mod decision;
 
