@@ -40,7 +40,8 @@ use protox::{
 /// `includes`. For a build script: it writes where cargo says.
 ///
 /// # Errors
-/// Files that cannot be read or are not valid; promises that name no command.
+/// Files that cannot be read or are not valid; promises that name no command; services that would
+/// have a name or a topic in common.
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write")]
 #[expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
 pub fn compile(folder: &str, includes: &[&str]) -> Result<(), Box<dyn Error>> {

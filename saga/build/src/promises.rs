@@ -1,6 +1,10 @@
 //! What the options of the `.proto` files promise, as Rust.
 
-use std::{collections::BTreeSet, error::Error, fmt::Write};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    fmt::Write,
+};
 
 use protox::prost_reflect::{
     DescriptorPool, DynamicMessage, MethodDescriptor, ServiceDescriptor, Value,
@@ -14,11 +18,38 @@ pub(crate) fn write(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
             writeln!(code, "impl Event for {event} {{ const TOPIC: &'static str = {topic:?}; }}")?;
         }
     }
-    for service in pool.services().filter(|service| service.name().ends_with("Commands")) {
-        write_commands(pool, &service, &mut code)?;
-        write_participant(pool, &service, &mut code)?;
+    let services: Vec<ServiceDescriptor> =
+        pool.services().filter(|service| service.name().ends_with("Commands")).collect();
+    refuse_clashes(&services)?;
+    for service in &services {
+        write_commands(pool, service, &mut code)?;
+        write_participant(pool, service, &mut code)?;
     }
     Ok(code)
+}
+
+/// Packages keep messages apart, but not what is named after a service.
+fn refuse_clashes(services: &[ServiceDescriptor]) -> Result<(), String> {
+    let (mut names, mut topics) = (BTreeMap::new(), BTreeMap::new());
+    for service in services {
+        let (name, topic) = (service.name(), topic_of(service));
+        if let Some(other) = names.insert(name, service) {
+            return Err(clash(other, service, &format!("the trait `{name}`")));
+        }
+        if let Some(other) = topics.insert(topic.clone(), service) {
+            return Err(clash(other, service, &format!("the topic `{topic}`")));
+        }
+    }
+    Ok(())
+}
+
+fn clash(one: &ServiceDescriptor, other: &ServiceDescriptor, shared: &str) -> String {
+    let [one, other] = [one, other]
+        .map(|service| format!("`{}` (in {})", service.full_name(), service.parent_file().name()));
+    format!(
+        "{one} and {other} would have {shared} in common: rename one of the two services, as trait, \
+         enum and topic are named after the service alone"
+    )
 }
 
 /// What the commands of a service promise.

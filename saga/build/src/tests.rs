@@ -30,6 +30,46 @@ fn messages_of_another_folder_can_be_imported() {
 }
 
 #[test]
+fn two_services_of_one_name_are_refused() {
+    let error = refused(&[
+        ("shop/payment/v1/messages.proto", &service("shop.payment.v1", "PaymentCommands")),
+        ("travel/payment/v2/messages.proto", &service("travel.payment.v2", "PaymentCommands")),
+    ]);
+    assert_eq!(
+        error,
+        "`shop.payment.v1.PaymentCommands` (in shop/payment/v1/messages.proto) and \
+         `travel.payment.v2.PaymentCommands` (in travel/payment/v2/messages.proto) would have the \
+         trait `PaymentCommands` in common: rename one of the two services, as trait, enum and \
+         topic are named after the service alone"
+    );
+}
+
+#[test]
+fn two_services_on_one_topic_are_refused() {
+    let error = refused(&[
+        ("crm/v1/messages.proto", &service("crm.v1", "CrmCommands")),
+        ("sales/v1/messages.proto", &service("sales.v1", "CRMCommands")),
+    ]);
+    assert!(
+        error.starts_with(
+            "`crm.v1.CrmCommands` (in crm/v1/messages.proto) and `sales.v1.CRMCommands` (in \
+             sales/v1/messages.proto) would have the topic `crm.commands.v1` in common: rename"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn services_of_different_names_stand_beside_each_other() {
+    let code = generate(&[
+        ("shop/payment/v1/messages.proto", &service("shop.payment.v1", "PaymentCommands")),
+        ("travel/payment/v1/messages.proto", &service("travel.payment.v1", "FareCommands")),
+    ])
+    .unwrap();
+    assert!(code.contains("pub trait PaymentCommands") && code.contains("pub trait FareCommands"));
+}
+
+#[test]
 fn an_undo_that_is_no_command_of_the_service_is_refused() {
     let error =
         refused(&[("hotel/v1/messages.proto", &HOTEL.replace("\"CancelRoom\"", "\"Oops\""))]);
@@ -63,6 +103,14 @@ const HOTEL: &str = r#"
     message CancelRoom {}
     message RoomCancelled {}
 "#;
+
+fn service(package: &str, name: &str) -> String {
+    format!(
+        "syntax = \"proto3\"; package {package};
+         service {name} {{ rpc Pay(Pay) returns (Paid); }}
+         message Pay {{}} message Paid {{}}"
+    )
+}
 
 fn refused(files: &[(&str, &str)]) -> String {
     generate(files).unwrap_err().to_string()
