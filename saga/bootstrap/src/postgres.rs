@@ -1,6 +1,6 @@
 //! The connection pool of a process, on a Postgres that keeps what it has acknowledged.
 
-use std::{io, time::Duration};
+use std::{borrow::Cow, io, time::Duration};
 
 use anyhow::{Context, bail};
 use sqlx::{
@@ -76,6 +76,11 @@ async fn answered(connect: &PgConnectOptions) -> anyhow::Result<()> {
     loop {
         match connected(connect).await {
             Ok(connection) => return Ok(connection.close().await?),
+            Err(error) if code(&error).as_deref() == Some(NO_SUCH_DATABASE) => {
+                let name = connect.get_database().unwrap_or_default();
+                return Err(error)
+                    .with_context(|| format!("create the database, as with `createdb {name}`"));
+            }
             Err(error) if !may_be_starting(&error) || Instant::now() > give_up_at => {
                 return Err(error.into());
             }
@@ -99,13 +104,15 @@ const START_DEADLINE: Duration = Duration::from_secs(20);
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 fn may_be_starting(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(_))
-        || error
-            .as_database_error()
-            .is_some_and(|error| error.code().as_deref() == Some(CANNOT_CONNECT_NOW))
+    matches!(error, sqlx::Error::Io(_)) || code(error).as_deref() == Some(CANNOT_CONNECT_NOW)
+}
+
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 const CANNOT_CONNECT_NOW: &str = "57P03";
+const NO_SUCH_DATABASE: &str = "3D000";
 
 async fn refuse_unsafe(pool: &PgPool) -> anyhow::Result<()> {
     // As this session has them: a role, a database or the URL can set the last one too.

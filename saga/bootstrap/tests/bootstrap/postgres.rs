@@ -93,6 +93,7 @@ async fn a_pool_waits_for_a_starting_server_refuses_an_unsafe_one_and_forgets_lo
     missing.url = missing.url.replace("/postgres", "/nothing");
     let error = format!("{:#}", postgres(&missing).await.unwrap_err());
     assert!(error.contains("\"nothing\" does not exist"), "{error}");
+    assert!(error.contains("`createdb nothing`"), "{error}");
 
     what_an_administrator_cuts_off_may_be_sent_again(&pool).await;
     a_dropped_begin_loses_no_write(&pool).await;
