@@ -1,6 +1,8 @@
 //! What a process tells about itself: logs on stderr, metrics for Prometheus, traces for a
 //! collector.
 
+mod help;
+
 use std::{
     io::IsTerminal,
     sync::OnceLock,
@@ -88,6 +90,7 @@ fn metrics(service: &'static str) -> anyhow::Result<PrometheusHandle> {
         .set_buckets(&COUNTS)?
         .install_recorder()
         .context("starting metrics")?;
+    help::describe();
     Ok(METRICS.get_or_init(|| handle).clone())
 }
 

@@ -71,7 +71,7 @@ const ORDER: u128 = 0x0190_5f3e_7c4a_7bbb_8ccc_0123_4567_89ab;
 
 /// One test, because a process has one telemetry.
 #[tokio::test(flavor = "multi_thread")]
-async fn spans_reach_the_collector_by_service_and_metrics_have_buckets() {
+async fn spans_reach_the_collector_by_service_and_metrics_have_buckets_and_help() {
     let collector = Collector::default();
     let endpoint = collector.listen().await;
     let common =
@@ -85,6 +85,9 @@ async fn spans_reach_the_collector_by_service_and_metrics_have_buckets() {
     metrics::histogram!("handling_seconds").record(0.004);
     let text = telemetry::metrics_text();
     assert!(text.contains(r#"handling_seconds_bucket{service="saga",le="0.005"} 1"#), "{text}");
+    metrics::gauge!("outbox_backlog").set(1.0);
+    let text = telemetry::metrics_text();
+    assert!(text.contains("# HELP outbox_backlog Records"), "{text}");
 
     tracer::export(span("payment-service", 1, Some("no gateway")));
     tracer::export(span("order-service", 2, None));
