@@ -99,13 +99,15 @@ async fn outcome(
     }
 }
 
-/// A token that SIGINT or SIGTERM cancels. A second signal ends the process at once.
+/// A token that SIGINT, SIGTERM or SIGHUP (the terminal was closed) cancels. A second signal ends the
+/// process at once.
 ///
 /// Call it inside the runtime, before work starts.
 pub fn stop_signal() -> CancellationToken {
     let stop = CancellationToken::new();
-    for (kind, name) in [(SignalKind::interrupt(), "SIGINT"), (SignalKind::terminate(), "SIGTERM")]
-    {
+    let hangup = (!outlives_terminal()).then_some((SignalKind::hangup(), "SIGHUP"));
+    let signals = [(SignalKind::interrupt(), "SIGINT"), (SignalKind::terminate(), "SIGTERM")];
+    for (kind, name) in signals.into_iter().chain(hangup) {
         match signal(kind) {
             Ok(mut signals) => {
                 let stop = stop.clone();
@@ -119,6 +121,15 @@ pub fn stop_signal() -> CancellationToken {
         }
     }
     stop
+}
+
+/// Started by `nohup`, which has SIGHUP ignored. As Linux tells it.
+fn outlives_terminal() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The first bit is of the first signal, and that is SIGHUP.
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 #[expect(clippy::exit, reason = "the second signal asks for just that")]

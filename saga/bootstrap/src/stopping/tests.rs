@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
-use super::Tasks;
+use super::{Tasks, outlives_terminal, stop_signal};
 
 const SOON: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_secs(60);
@@ -66,4 +66,20 @@ async fn a_part_that_does_not_stop_is_named_and_left() {
     stop.cancel();
     let error = tasks.until_stopped().await.unwrap_err();
     assert_eq!(format!("{error:#}"), "did not stop within 50ms: stubborn");
+}
+
+#[test]
+fn an_interrupt_a_request_to_end_and_a_closed_terminal_are_heard() {
+    let hangup = (!outlives_terminal()).then_some("HUP");
+    for signal in ["INT", "TERM"].into_iter().chain(hangup) {
+        // A runtime each: who has heard one takes another one for the second.
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let stop = stop_signal();
+            let this = std::process::id().to_string();
+            let sent = std::process::Command::new("kill").args(["-s", signal, &this]).status();
+            assert!(sent.unwrap().success());
+            tokio::time::timeout(LATER, stop.cancelled()).await.unwrap();
+        });
+    }
 }
