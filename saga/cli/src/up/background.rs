@@ -29,7 +29,7 @@ pub(super) async fn start(data_dir: &Path) -> Result<Running, Failure> {
     };
     fs::create_dir_all(data_dir).map_err(cannot)?;
     let log_path = log_path(data_dir);
-    let _ = fs::rename(&log_path, data_dir.join(LAST_LOG));
+    keep_old_logs(data_dir);
     let log = File::create(&log_path).map_err(cannot)?;
     // Before there is anything that Ctrl-C must not leave behind.
     let stop = bootstrap::stop_signal();
@@ -208,8 +208,18 @@ pub(super) fn log_path(data_dir: &Path) -> PathBuf {
     data_dir.join(LOG)
 }
 
+/// Makes room for a new log; the latest of the old ones is `saga.log.1`.
+fn keep_old_logs(data_dir: &Path) {
+    let old = |number: u32| data_dir.join(format!("{LOG}.{number}"));
+    for number in (1..OLD_LOGS).rev() {
+        let _ = fs::rename(old(number), old(number + 1));
+    }
+    let _ = fs::rename(log_path(data_dir), old(1));
+}
+
 const LOG: &str = "saga.log";
-const LAST_LOG: &str = "saga.log.1";
+/// So many starts that fail, in a row, leave the log of the crash before them.
+const OLD_LOGS: u32 = 5;
 const LOG_LINES: usize = 12;
 
 /// Stops the system that runs on the data folder; none is no error.
@@ -262,3 +272,6 @@ const GLANCE: Duration = Duration::from_millis(50);
 const HELD_PATIENCE: Duration = Duration::from_secs(3);
 /// Services, Kafka and Postgres each have a deadline of their own.
 const STOP_PATIENCE: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests;
