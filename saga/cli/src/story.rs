@@ -71,10 +71,14 @@ pub(crate) fn sentence(story: &GetSagaResponse, now: &prost_types::Timestamp) ->
         .map(|took| format!(" in {}", units::brief(took)))
         .unwrap_or_default();
     match saga.status() {
-        SagaStatus::Completed => format!("Completed{took}: every step was done{}.", skipped(story)),
+        SagaStatus::Completed => {
+            let skipped = skipped(story, StepStatus::Succeeded);
+            format!("Completed{took}: every step was done{skipped}.")
+        }
         SagaStatus::Compensated => {
             let undone = undone(&story.steps);
-            format!("Compensated{took}: {}; {undone}{}.", cause(saga), skipped(story))
+            let skipped = skipped(story, StepStatus::Compensated);
+            format!("Compensated{took}: {}; {undone}{skipped}.", cause(saga))
         }
         SagaStatus::Compensating => {
             format!("Going back: {}; {}.", cause(saga), waiting(saga, now))
@@ -106,15 +110,22 @@ pub(crate) fn sentence(story: &GetSagaResponse, now: &prost_types::Timestamp) ->
     }
 }
 
-/// `, but capture-payment only by the word of ann: paid in cash`
-fn skipped(story: &GetSagaResponse) -> String {
-    let skips = story.journal.iter().filter(|entry| entry.verb == SKIP);
-    let skips: Vec<_> = skips
+/// Of the steps that stand so: `, but capture-payment only by the word of ann: paid in cash`
+fn skipped(story: &GetSagaResponse, status: StepStatus) -> String {
+    let steps = story.steps.iter().filter(|step| step.status() == status);
+    let skips: Vec<_> = steps
+        .filter_map(|step| skip_of(step, &story.journal))
         .map(|JournalEntry { step, by, reason, .. }| {
             format!("{step} only by the word of {by}: {reason}")
         })
         .collect();
     if skips.is_empty() { String::new() } else { format!(", but {}", skips.join("; ")) }
+}
+
+/// The word that a step rests on; none when its participant has answered since.
+fn skip_of<'a>(step: &Step, journal: &'a [JournalEntry]) -> Option<&'a JournalEntry> {
+    let last = journal.iter().rev().find(|entry| entry.step == step.name);
+    last.filter(|entry| entry.verb == SKIP)
 }
 
 const SKIP: &str = "skip";
@@ -176,8 +187,7 @@ fn steps(story: &GetSagaResponse) -> String {
             0 => "-".to_owned(),
             times => format!("{times}×"),
         };
-        let last = story.journal.iter().rev().find(|entry| entry.step == step.name);
-        let is_skipped = last.is_some_and(|entry| entry.verb == SKIP);
+        let is_skipped = skip_of(step, &story.journal).is_some();
         let (symbol, status) = if is_skipped && step.status() == StepStatus::Succeeded {
             ('☞', "taken as done")
         } else if is_skipped && step.status() == StepStatus::Compensated {

@@ -63,6 +63,32 @@ fn what_was_skipped_is_not_said_to_be_done() {
 }
 
 #[test]
+fn what_was_skipped_and_undone_by_its_participant_rests_on_nobodys_word() {
+    let skip = |revision, by: &str| JournalEntry {
+        revision,
+        happened: "intervened".into(),
+        verb: "skip".into(),
+        step: "authorize-payment".into(),
+        by: by.into(),
+        reason: "paid in cash".into(),
+        ..JournalEntry::default()
+    };
+    let mut story = with_status(SagaStatus::Compensated);
+    story.steps[2] = step("authorize-payment", "compensatable", StepStatus::Compensated);
+    story.journal.push(skip(5, "ann"));
+    story.journal.push(answered(6, 40, "authorize-payment", Direction::Compensate));
+    let said = told(&story);
+    let undone = "reserve-stock, authorize-payment and create-order were undone";
+    assert!(said.ends_with(&format!("{undone}.")), "{said}");
+
+    story.journal.pop();
+    story.journal.push(skip(6, "bob"));
+    let said = told(&story);
+    let by_word = "authorize-payment only by the word of bob: paid in cash";
+    assert!(said.ends_with(&format!("{undone}, but {by_word}.")), "{said}");
+}
+
+#[test]
 fn a_stuck_saga_that_is_paused_has_to_be_resumed_first() {
     let saga = Saga { status: SagaStatus::Stuck.into(), paused: true, ..Saga::default() };
     let story = GetSagaResponse { saga: Some(saga), ..GetSagaResponse::default() };
