@@ -1,6 +1,8 @@
 //! Orders from a file: one JSON object, an array of them, or one object a line, each a
 //! `shop.order.v1.PlaceOrderRequest`.
 
+mod unique;
+
 use std::{io::Read, path::Path};
 
 use prost::{Message, Name};
@@ -9,6 +11,7 @@ use proto::order::PlaceOrderRequest;
 use serde_json::{Deserializer, Value};
 use serde_path_to_error::Track;
 
+use self::unique::Unique;
 use crate::failure::Failure;
 
 /// The orders in the file; `-` reads stdin.
@@ -42,8 +45,8 @@ fn parse(text: &str) -> Result<Vec<PlaceOrderRequest>, String> {
         .and_then(|pool| pool.get_message_by_name(&PlaceOrderRequest::full_name()))
         .ok_or("this command does not know what an order looks like")?;
     let mut orders = Vec::new();
-    for value in Deserializer::from_str(text).into_iter::<Value>() {
-        let value = value.map_err(|error| error.to_string())?;
+    for value in Deserializer::from_str(text).into_iter::<Unique>() {
+        let Unique(value) = value.map_err(|error| error.to_string())?;
         let several = if let Value::Array(values) = value { values } else { vec![value] };
         for value in several {
             orders.push(order(&descriptor, value, orders.len())?);

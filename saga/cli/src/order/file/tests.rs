@@ -19,6 +19,12 @@ fn what_is_wrong_is_named() {
         (r#"{"lines": [{"sku": "A", "quantity": -1}]}"#, "order 1: lines[0].quantity: "),
         (r#"[{}, {"lignes": []}]"#, "lignes"),
         ("7", "order 1"),
+        (r#"{"lines": [], "lines": []}"#, "lines is given twice at line 1 column"),
+        (r#"[{"lines": [{"sku": "A", "sku": "B"}]}]"#, "sku is given twice"),
+        (
+            r#"{"paymentMethod": "tok_ok", "payment_method": "tok_declined"}"#,
+            "payment_method is given twice",
+        ),
     ] {
         let why = parse(text).unwrap_err();
         assert!(why.contains(part), "{text}: {why}");
