@@ -30,14 +30,21 @@ pub async fn migrate(db: &PgPool) -> Result<(), Error> {
 pub(crate) async fn run(messaging: &Messaging) -> Result<(), Error> {
     let mut ticks = tokio::time::interval(ROUND);
     let mut behind = HashMap::new();
+    // What keeps a round from being done is told when it begins, not with every round.
+    let mut trouble = None;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = messaging.shutdown.cancelled() => return Ok(()),
         }
-        if let Err(error) = round(messaging, &mut behind).await {
-            warn!(error = chain(&error), "housekeeping");
+        let now = round(messaging, &mut behind).await.err().map(|error| chain(&error));
+        if now != trouble {
+            match &now {
+                Some(error) => warn!(error, "housekeeping"),
+                None => info!("housekeeping goes on"),
+            }
         }
+        trouble = now;
     }
 }
 

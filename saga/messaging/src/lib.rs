@@ -19,6 +19,7 @@ pub mod writer;
 pub mod dead_letter;
 pub mod housekeeping;
 pub mod topics;
+mod contact;
 mod inbox;
 mod lane;
 mod hold;

@@ -10,6 +10,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig, ClientContext,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
@@ -19,6 +20,7 @@ use tracing::warn;
 
 use crate::{
     Error, Kafka,
+    contact::Contact,
     outbox::{RECORD_LIMIT, Row},
 };
 
@@ -54,7 +56,8 @@ impl Relay {
         client_id: &str,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let producer = config(kafka, client_id).create_with_context(Reports)?;
+        let reports = Reports(Contact::of(client_id));
+        let producer = config(kafka, client_id).create_with_context(reports)?;
         Ok(Relay {
             producer: Arc::new(producer),
             namespace: kafka.namespace.as_str().into(),
@@ -171,16 +174,27 @@ impl Acknowledgement {
 }
 
 /// Hears from librdkafka what became of each record.
-struct Reports;
+struct Reports(Contact);
 
-impl ClientContext for Reports {}
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, said: &str) {
+        self.0.log(level, facility, said);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
 
 impl ProducerContext for Reports {
     type DeliveryOpaque = Arc<Acknowledgement>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, acknowledgement: Arc<Acknowledgement>) {
         match report {
-            Ok(_) => acknowledgement.arrived(),
+            Ok(_) => {
+                self.0.found();
+                acknowledgement.arrived();
+            }
             Err((error, _)) => {
                 metrics::counter!("outbox_publish_failures_total").increment(1);
                 warn!(%error, "record not delivered: it is published again from the outbox");

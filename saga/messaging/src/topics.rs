@@ -4,14 +4,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-    config::FromClientConfig,
+    config::{FromClientConfig, FromClientConfigAndContext},
     error::RDKafkaErrorCode,
 };
 use tracing::{info, warn};
 
-use crate::{Error, Kafka, dead_letter, message::REPLIES, outbox::RECORD_LIMIT};
+use crate::{Error, Kafka, contact::Contact, dead_letter, message::REPLIES, outbox::RECORD_LIMIT};
 
+const CLIENT: &str = "topics";
 const PATIENCE: Duration = Duration::from_secs(10);
 const METADATA_PATIENCE: Duration = Duration::from_secs(5);
 /// How often, and how far apart, to try a broker that does not answer yet.
@@ -72,7 +72,7 @@ pub(crate) async fn try_ensure(kafka: &Kafka, names: &[String]) -> Result<(), Er
                 .set("max.message.bytes", RECORD_LIMIT)
         })
         .collect();
-    let admin = AdminClient::<DefaultClientContext>::from_config(&kafka.client("topics"))?;
+    let admin = AdminClient::from_config_and_context(&kafka.client(CLIENT), Contact::of(CLIENT))?;
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for made in admin.create_topics(&topics, &options).await? {
         match made {
@@ -104,7 +104,7 @@ async fn until_known(kafka: &Kafka, names: &[&String]) -> Result<(), Error> {
 
 /// Of every topic the brokers have. Asking is a blocking call.
 async fn partition_counts(kafka: &Kafka) -> Result<Vec<(String, i32)>, Error> {
-    let config = kafka.client("topics");
+    let config = kafka.client(CLIENT);
     let asked = tokio::task::spawn_blocking(move || {
         let client = rdkafka::consumer::BaseConsumer::from_config(&config)?;
         let metadata =

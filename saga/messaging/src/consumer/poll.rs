@@ -80,6 +80,7 @@ impl<H: Handler> Loop<'_, H> {
                     .increment(1);
                 info!(lane, ?fetching, "records are fetched in another way");
             }
+            subscription.look_after_contact();
             subscription.look_after_coverage()?;
             let Some(first) = subscription.poll(POLL_PATIENCE)? else {
                 pace.look(Instant::now());

@@ -7,11 +7,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     ClientContext, Message as _, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
     error::KafkaError,
     message::{BorrowedHeaders, BorrowedMessage, Headers as _},
@@ -22,6 +23,7 @@ use tracing::{debug, info, warn};
 use super::{Membership, Record, coverage::Coverage, pace::Fetching};
 use crate::{
     Envelope, Error,
+    contact::Contact,
     message::{BadHeaders, Headers},
     start::Kafka,
 };
@@ -37,9 +39,13 @@ pub(super) struct Subscription {
     carried: VecDeque<Record>,
     topics: HashMap<String, Arc<str>>,
     fetching: Fetching,
-    /// Whether the broker answers, as far as is known.
-    is_well: bool,
+    /// When a broker that is away was last asked whether it is back.
+    asked_at: Instant,
 }
+
+/// How often a broker that is away is asked, and how long it may take to answer.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+const ASK_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Subscription {
     pub(super) fn new(
@@ -82,6 +88,7 @@ impl Subscription {
             .set("fetch.max.bytes", "2097152")
             .create_with_context(Rebalances {
                 lane: membership.name.clone(),
+                contact: Contact::of(&membership.name),
                 assigned: AtomicBool::new(false),
             })?;
         let topics =
@@ -95,7 +102,7 @@ impl Subscription {
             carried: VecDeque::new(),
             topics: HashMap::new(),
             fetching,
-            is_well: true,
+            asked_at: Instant::now(),
         };
         subscription.join()?;
         Ok(subscription)
@@ -107,7 +114,7 @@ impl Subscription {
 
     /// Not while the broker is away: to leave would take long then.
     pub(super) fn is_well(&self) -> bool {
-        self.is_well
+        !self.consumer.context().contact.is_lost()
     }
 
     /// The next record, if one comes in time. Fails when the group has another member of our name.
@@ -120,6 +127,18 @@ impl Subscription {
             self.consumer.resume(&std::mem::take(&mut self.paused))?;
         }
         self.receive(patience)
+    }
+
+    /// Asks a broker that was away whether it is back: where no record comes nothing else tells. May
+    /// wait for it: not while records are in hand.
+    pub(super) fn look_after_contact(&mut self) {
+        if self.is_well() || self.asked_at.elapsed() < ASK_INTERVAL {
+            return;
+        }
+        self.asked_at = Instant::now();
+        if self.consumer.fetch_metadata(None, ASK_PATIENCE).is_ok() {
+            self.consumer.context().contact.found();
+        }
     }
 
     /// Joins the group again where nobody has some of the partitions. May wait for the broker: not
@@ -173,7 +192,7 @@ impl Subscription {
         match self.consumer.poll(patience) {
             None => Ok(None),
             Some(Ok(message)) => {
-                self.is_well = true;
+                self.consumer.context().contact.found();
                 let topic = name_within(&self.namespace, message.topic(), &mut self.topics);
                 Ok(Some(read(&message, topic)))
             }
@@ -181,10 +200,10 @@ impl Subscription {
                 warn!(lane = self.lane, %error, "the consumer gave up");
                 Err(Error::Fenced { lane: self.lane.clone() })
             }
+            // The consumer's context has told of it. A topic that is missing is made again by the
+            // housekeeping.
             Some(Err(error)) => {
-                // A topic that is missing is made again by the housekeeping.
-                warn!(lane = self.lane, %error, "polling");
-                self.is_well = false;
+                debug!(lane = self.lane, %error, "polling");
                 Ok(None)
             }
         }
@@ -251,16 +270,26 @@ fn as_they_came(borrowed: &BorrowedHeaders) -> Option<Headers> {
 /// Tells which partitions come and go.
 struct Rebalances {
     lane: String,
+    contact: Contact,
     /// Whether partitions were assigned, be it none, since this was looked at.
     assigned: AtomicBool,
 }
 
-impl ClientContext for Rebalances {}
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, said: &str) {
+        self.contact.log(level, facility, said);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.contact.error(error, reason);
+    }
+}
 
 impl ConsumerContext for Rebalances {
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
+                self.contact.found();
                 self.assigned.store(true, Ordering::Relaxed);
                 info!(lane = self.lane, partitions = partitions.count(), "partitions assigned");
             }
