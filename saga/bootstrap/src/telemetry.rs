@@ -69,6 +69,7 @@ fn logs(common: &Common) -> anyhow::Result<()> {
             common.log
         )
     })?;
+    let filter = filter.add_directive(CLOSING_A_FENCED_CONSUMER.parse()?);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     match common.log_format {
@@ -114,6 +115,9 @@ impl Drop for Telemetry {
     }
 }
 
+/// The client library of Kafka calls it an error that a consumer whose place is gone cannot leave the
+/// group; the lane has told of it by then.
+const CLOSING_A_FENCED_CONSUMER: &str = "rdkafka::consumer::base_consumer=off";
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Buckets of durations: from half a millisecond to a saga that waited for a minute.
 const SECONDS: [f64; 17] = [

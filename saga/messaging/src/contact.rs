@@ -76,6 +76,10 @@ impl ClientContext for Contact {
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
                 debug!(messaging.client.id = client_id, %error, reason, "a connection is lost");
             }
+            // The lane tells of it, and begins again.
+            Some(RDKafkaErrorCode::FencedInstanceId) => {
+                debug!(messaging.client.id = client_id, %error, reason, "the consumer is fenced");
+            }
             _ => warn!(messaging.client.id = client_id, %error, reason, "Kafka said no"),
         }
     }
@@ -84,8 +88,8 @@ impl ClientContext for Contact {
 /// How librdkafka marks that the group's broker was silent for longer than a member may be: all there
 /// is to hear when a broker hangs and its connections stay.
 const SESSION: &str = "SESSTMOUT";
-/// Of one connection, and of one request: what comes of it is told.
-const TOLD_ELSEWHERE: [&str; 2] = ["FAIL", "REQTMOUT"];
+/// Of one connection, of one request, and what ends a consumer: what comes of it is told.
+const TOLD_ELSEWHERE: [&str; 3] = ["FAIL", "REQTMOUT", "FATAL"];
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,10 @@ pub enum Error {
     Conflict,
     #[error("lane `{lane}` has a new owner")]
     Fenced { lane: String },
+    #[error(
+        "the group has let another member take the place of `{lane}`, or has forgotten it: {error}"
+    )]
+    Expelled { lane: String, error: rdkafka::error::RDKafkaErrorCode },
     #[error("the {kind} for {topic} has {size} bytes, {limit} are allowed")]
     TooLarge { topic: String, kind: String, size: usize, limit: usize },
     #[error("the handler panicked: {0}")]
@@ -42,7 +46,7 @@ pub enum Verdict {
     Later,
     /// One of the messages is to blame: find it and set it aside.
     Culprit,
-    /// Somebody else owns the lane now.
+    /// Somebody else owns the lane now, or its place in the group.
     Stop,
 }
 
@@ -51,7 +55,7 @@ impl Error {
     pub fn verdict(&self) -> Verdict {
         match self {
             Error::Conflict => Verdict::Again,
-            Error::Fenced { .. } => Verdict::Stop,
+            Error::Fenced { .. } | Error::Expelled { .. } => Verdict::Stop,
             Error::TooLarge { .. }
             | Error::Panicked(_)
             | Error::Headers(_)
@@ -73,6 +77,7 @@ impl Error {
             Error::Database(_)
             | Error::Conflict
             | Error::Fenced { .. }
+            | Error::Expelled { .. }
             | Error::TooLarge { .. }
             | Error::Panicked(_)
             | Error::Kafka(_)

@@ -11,7 +11,7 @@ use super::{
     pace::{Fetching, Pace},
     subscription::Subscription,
 };
-use crate::{Error, Verdict, start::Messaging};
+use crate::{Error, Verdict, error::chain, start::Messaging};
 
 /// How long a poll waits for the first record; also how soon a stop is noticed.
 const POLL_PATIENCE: Duration = Duration::from_millis(100);
@@ -40,7 +40,8 @@ pub(super) fn run<H: Handler>(
         info!(lane = membership.name, messaging.consumer.group.name = group, "listening");
         match lane.run() {
             Err(error) if error.verdict() == Verdict::Stop => {
-                warn!(lane = membership.name, "another process has the lane, waiting for it");
+                let (name, error) = (&membership.name, chain(&error));
+                warn!(lane = name, error, "begins again: claims the lane, then joins the group");
                 lane.batches.let_go();
             }
             other => return other,

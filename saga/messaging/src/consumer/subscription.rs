@@ -197,8 +197,7 @@ impl Subscription {
                 Ok(Some(read(&message, topic)))
             }
             Some(Err(KafkaError::MessageConsumptionFatal(error))) => {
-                warn!(lane = self.lane, %error, "the consumer gave up");
-                Err(Error::Fenced { lane: self.lane.clone() })
+                Err(Error::Expelled { lane: self.lane.clone(), error })
             }
             // The consumer's context has told of it. A topic that is missing is made again by the
             // housekeeping.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode;
+
 use super::{Error, Verdict, chain, code_verdict, pause_after, within};
 use crate::message::BadHeaders;
 
@@ -9,7 +11,8 @@ fn every_failure_has_a_verdict() {
     let (topic, kind) = (String::new(), String::new());
     for (failure, verdict) in [
         (Error::Conflict, Verdict::Again),
-        (Error::Fenced { lane }, Verdict::Stop),
+        (Error::Fenced { lane: lane.clone() }, Verdict::Stop),
+        (Error::Expelled { lane, error: RDKafkaErrorCode::FencedInstanceId }, Verdict::Stop),
         (Error::TooLarge { topic, kind, size: 2, limit: 1 }, Verdict::Culprit),
         (Error::Panicked("oh".to_owned()), Verdict::Culprit),
         (Error::Headers(BadHeaders::Name), Verdict::Culprit),
