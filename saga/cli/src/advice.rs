@@ -4,7 +4,12 @@ use std::sync::LazyLock;
 
 /// The command in backticks, so that it reaches the same system as this one did.
 pub(crate) fn here(command: &str) -> String {
-    format!("`saga {command}{}`", *PLACE)
+    format!("`{}`", typed(command))
+}
+
+/// As [`here`], on a line of its own.
+pub(crate) fn typed(command: &str) -> String {
+    format!("saga {command}{}", *PLACE)
 }
 
 static PLACE: LazyLock<String> = LazyLock::new(|| place(std::env::args().skip(1)));

@@ -77,7 +77,7 @@ impl Addresses {
     }
 }
 
-pub(crate) const DEFAULT_PORT_BASE: u16 = 7_100;
+const DEFAULT_PORT_BASE: u16 = 7_100;
 const COORDINATOR: &str = "coordinator";
 const ORDER: &str = "order service";
 const INVENTORY: &str = "inventory service";

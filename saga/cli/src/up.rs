@@ -13,9 +13,9 @@ use std::path::Path;
 use bootstrap::{Common, ServerUrl};
 
 use crate::{
-    advice::here,
+    advice::{here, typed},
     args::{self, Global},
-    clients::{Addresses, DEFAULT_PORT_BASE},
+    clients::Addresses,
     failure::Failure,
     output::{Tone, paint, talk},
 };
@@ -110,8 +110,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         global.output.value(running, || welcome(running, &hint))
     };
     if args.detach && !args.in_background {
-        if let Some(running) = lasting(&global.data_dir).await? {
-            return found(&join(&running, &args.start, global).await?);
+        if let Some(running) = of_another(&args.start, global).await? {
+            return found(&running);
         }
         let running = background::start(&global.data_dir).await?;
         return global.output.value(&running, || welcome(&running, ""));
@@ -159,8 +159,8 @@ pub(crate) enum Claimed {
 /// Another process runs another system than the one that is wanted, or does not get it ready.
 pub(crate) async fn claim(start: &Start, global: &Global) -> Result<Claimed, Failure> {
     loop {
-        if let Some(running) = lasting(&global.data_dir).await? {
-            return Ok(Claimed::Theirs(join(&running, start, global).await?));
+        if let Some(running) = of_another(start, global).await? {
+            return Ok(Claimed::Theirs(running));
         }
         // Another one may be quicker.
         if let Some(claim) = Claim::on(&global.data_dir, addresses(global))? {
@@ -172,13 +172,31 @@ pub(crate) async fn claim(start: &Start, global: &Global) -> Result<Claimed, Fai
 /// The system that another process runs, once it is ready: starting twice is no error.
 ///
 /// # Errors
-/// What is wanted is another system than the one that runs.
-async fn join(running: &Running, start: &Start, global: &Global) -> Result<Running, Failure> {
+/// What is wanted is another system than the one that runs, or that one does not get ready.
+async fn of_another(start: &Start, global: &Global) -> Result<Option<Running>, Failure> {
+    while let Some(running) = lasting(&global.data_dir).await? {
+        if let Some(running) = join(&running, start, global).await? {
+            return Ok(Some(running));
+        }
+    }
+    Ok(None)
+}
+
+/// Nothing when it was there and has just ended: a killed process is seen a moment longer.
+async fn join(
+    running: &Running,
+    start: &Start,
+    global: &Global,
+) -> Result<Option<Running>, Failure> {
     check_is_wanted(running, start, global.place.port_base)?;
     if !running.ready {
         talk(&format!("process {} is starting it just now", running.pid));
+        return background::until_ready(&global.data_dir).await.map(Some);
     }
-    background::until_ready(&global.data_dir).await
+    match look(&global.data_dir) {
+        Found::Running(running) => Ok(Some(*running)),
+        Found::Nothing | Found::Stale(_) | Found::Held => Ok(None),
+    }
 }
 
 fn check_is_wanted(
@@ -244,12 +262,6 @@ fn addresses(global: &Global) -> Addresses {
     Addresses::in_a_row(&global.place, || last_addresses(&global.data_dir))
 }
 
-/// By its usual ports, or by the usual folder.
-fn is_found_without_flags(running: &Running) -> bool {
-    running.addresses == Addresses::from_port_base(DEFAULT_PORT_BASE)
-        || std::fs::canonicalize(DEFAULT_DATA_DIR).is_ok_and(|usual| usual == running.data_dir)
-}
-
 /// As few as the coordinator has lanes: each costs requests.
 const PARTITIONS: i32 = 2;
 /// Where a system keeps its data unless told otherwise.
@@ -267,18 +279,16 @@ pub(crate) fn welcome(running: &Running, hint: &str) -> String {
     line("Kafka", &running.kafka);
     line("Postgres", &running.database_url);
     line("data", &running.data_dir.display().to_string());
-    let said = if is_found_without_flags(running) {
-        String::new()
-    } else {
-        format!(" --data-dir {}", running.data_dir.display())
-    };
+    let commands = [
+        "order submit --sku SKU-1 --quantity 2 --watch",
+        "order submit --sku SKU-2 --payment-method tok_declined --watch",
+        "list --since 10m",
+        "stock list",
+        "bench --rate 200 --duration 10s",
+    ];
+    let commands: String = commands.iter().map(|it| format!("  {}\n", typed(it))).collect();
     format!(
-        "{text}\n\n{}\n  \
-         saga order submit --sku SKU-1 --quantity 2 --watch{said}\n  \
-         saga order submit --sku SKU-2 --payment-method tok_declined --watch{said}\n  \
-         saga list --since 10m{said}\n  \
-         saga stock list{said}\n  \
-         saga bench --rate 200 --duration 10s{said}\n  \
+        "{text}\n\n{}\n{commands}  \
          grpcurl -plaintext -d '{{}}' {} shop.order.v1.OrderService/ListCatalog\n{}",
         paint(
             Tone::Strong,

@@ -10,7 +10,7 @@ use super::{
     scene::{Numbers, Played, Scene, both, numbers},
 };
 use crate::{
-    advice::here,
+    advice::{here, typed},
     clients::Clients,
     failure::Failure,
     order,
@@ -138,10 +138,10 @@ fn as_table(scenes: &[Scene; 2], numbers: &[Numbers; 3]) -> String {
 
 fn closing(confirmed: &Played, cancelled: &Played) -> String {
     format!(
-        "\n{}\n   saga show {}   the confirmed one\n   saga show {}   the undone one",
+        "\n{}\n   {}   the confirmed one\n   {}   the undone one",
         paint(Tone::Strong, "Look closer"),
-        confirmed.order.order_id,
-        cancelled.order.order_id
+        typed(&format!("show {}", confirmed.order.order_id)),
+        typed(&format!("show {}", cancelled.order.order_id))
     )
 }
 

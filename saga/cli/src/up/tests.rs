@@ -32,7 +32,7 @@ async fn a_system_that_is_starting_is_waited_for() {
     assert!(waiting.is_err(), "it is not ready: {waiting:?}");
 
     claim.change(|running| running.ready = true);
-    assert!(joined.await.unwrap().ready);
+    assert!(joined.await.unwrap().unwrap().ready);
     claim.release();
     fs::remove_dir_all(data_dir).unwrap();
 }
@@ -45,6 +45,18 @@ async fn a_system_whose_start_fails_is_not_waited_for() {
     claim.release();
     drop(claim);
     assert!(join(&running, &start(&[]), &global(&data_dir, &[])).await.is_err());
+    fs::remove_dir_all(data_dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_system_that_was_killed_just_now_is_not_joined() {
+    let data_dir = folder();
+    let claim = Claim::on(&data_dir, Addresses::from_port_base(7_200)).unwrap().unwrap();
+    claim.change(|running| running.ready = true);
+    let running = claim.running();
+    drop(claim);
+    let joined = join(&running, &start(&[]), &global(&data_dir, &[])).await.unwrap();
+    assert_eq!(joined, None);
     fs::remove_dir_all(data_dir).unwrap();
 }
 
