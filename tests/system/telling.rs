@@ -81,12 +81,19 @@ async fn it_is_counted_by_all_services(shop: &Shop) {
 }
 
 /// What has not happened is not counted yet.
-const WITH_ITS_FIRST_EVENT: [&str; 8] = [
+const WITH_ITS_FIRST_EVENT: [&str; 15] = [
     "consumer_fetching_switched_total",
     "consumer_rejoined_total",
     "saga_stuck_total",
     "saga_commands_resent_total",
     "saga_answers_left_total",
+    "saga_answers_repeated_total",
+    "saga_starts_repeated_total",
+    "saga_forgotten_total",
+    "orders_announced_again_total",
+    "gateway_calls_total",
+    "outbox_publish_failures_total",
+    "trace_spans_dropped_total",
     "commands_late_total",
     "consumer_batch_failures_total",
     "dead_letters_total",

@@ -30,10 +30,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let claim = match up::claim(&args.start, global).await? {
+    let stop = bootstrap::stop_signal();
+    let claim = match up::claim(&args.start, global, &stop).await? {
         Claimed::Ours(claim) => claim,
         Claimed::Theirs(running) => {
-            show(&Clients::at(running.addresses.clone(), global.timeout), global.output).await?;
+            let clients = Clients::at(running.addresses.clone(), global.timeout);
+            tokio::select! {
+                shown = show(&clients, global.output) => shown?,
+                () = stop.cancelled() => return Ok(()),
+            }
             let advice = up::welcome(&running, "\nIt was running before, and goes on.");
             return leave(&advice, global.output);
         }
@@ -41,7 +46,6 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
 
     let common = up::common(&args.start, up::CALM_LOG)?;
     let _telemetry = bootstrap::telemetry::init("saga", &common)?;
-    let stop = bootstrap::stop_signal();
     let system = System::start(claim, &args.start, &common, &stop).await?;
     let clients = Clients::at(system.running().addresses, global.timeout);
     let shown = tokio::select! {

@@ -11,6 +11,7 @@ mod system;
 use std::path::Path;
 
 use bootstrap::{Common, ServerUrl};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     advice::{here, typed},
@@ -117,14 +118,15 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         return global.output.value(&running, || welcome(&running, ""));
     }
 
-    let claim = match claim(&args.start, global).await? {
+    // Before there is a claim that Ctrl-C must not leave behind.
+    let stop = bootstrap::stop_signal();
+    let claim = match claim(&args.start, global, &stop).await? {
         Claimed::Ours(claim) => claim,
         Claimed::Theirs(running) => return found(&running),
     };
     let default_log = if args.in_background { "info" } else { CALM_LOG };
     let common = common(&args.start, default_log)?;
     let _telemetry = bootstrap::telemetry::init("saga", &common)?;
-    let stop = bootstrap::stop_signal();
     let system = System::start(claim, &args.start, &common, &stop).await?;
     if args.in_background {
         return system.until_stopped(&stop).await;
@@ -156,10 +158,19 @@ pub(crate) enum Claimed {
 /// The right to run a system on the data folder, or the system that another process runs there.
 ///
 /// # Errors
-/// Another process runs another system than the one that is wanted, or does not get it ready.
-pub(crate) async fn claim(start: &Start, global: &Global) -> Result<Claimed, Failure> {
+/// Another process runs another system than the one that is wanted, or does not get it ready; or it is
+/// told to stop while it waits for that one.
+pub(crate) async fn claim(
+    start: &Start,
+    global: &Global,
+    stop: &CancellationToken,
+) -> Result<Claimed, Failure> {
     loop {
-        if let Some(running) = of_another(start, global).await? {
+        let theirs = tokio::select! {
+            theirs = of_another(start, global) => theirs?,
+            () = stop.cancelled() => return Err(Failure::new("stopped while waiting")),
+        };
+        if let Some(running) = theirs {
             return Ok(Claimed::Theirs(running));
         }
         // Another one may be quicker.

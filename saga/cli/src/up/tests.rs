@@ -98,7 +98,8 @@ async fn of_two_that_begin_at_once_the_slower_one_waits_for_the_other() {
     // It has the folder, and has not written yet which it is.
     quicker.release();
     let (start, global) = (start(&[]), global(&data_dir, &["--port-base", "7200"]));
-    let mut slower = std::pin::pin!(claim(&start, &global));
+    let stop = CancellationToken::new();
+    let mut slower = std::pin::pin!(claim(&start, &global, &stop));
     // Says first who it is, and then that it is ready.
     for ready in [false, true] {
         let waiting = tokio::time::timeout(Duration::from_millis(200), slower.as_mut()).await;
