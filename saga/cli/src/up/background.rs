@@ -17,7 +17,7 @@ use nix::{
 use serde::Serialize;
 
 use super::{
-    health::is_refused,
+    health::{Health, check},
     state::{Found, Running, forget, is_claimed, lock_path, look},
 };
 use crate::{args::Global, failure::Failure, output::talk};
@@ -105,8 +105,8 @@ pub(crate) async fn lasting(data_dir: &Path) -> Result<Option<Running>, Failure>
                 continue;
             }
         };
-        // A process that was killed holds its folder a moment longer than its ports.
-        let is_ending = running.stopping || (running.ready && is_deserted(&running).await);
+        // A process that was killed holds its folder, and its ports, a moment longer.
+        let is_ending = running.stopping || (running.ready && is_silent(&running).await);
         if !is_ending {
             return Ok(Some(*running));
         }
@@ -114,7 +114,8 @@ pub(crate) async fn lasting(data_dir: &Path) -> Result<Option<Running>, Failure>
             return Err(did_not_stop(running.pid));
         }
         if !std::mem::replace(&mut told, true) {
-            talk(&format!("process {} is stopping: waiting for its end", running.pid));
+            let does = if running.stopping { "is stopping" } else { "does not answer" };
+            talk(&format!("process {} {does}: waiting for its end", running.pid));
         }
         tokio::time::sleep(GLANCE).await;
     }
@@ -142,14 +143,11 @@ async fn until_held_no_more(data_dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Nobody listens where the services should be.
-async fn is_deserted(running: &Running) -> bool {
-    for (_, address) in running.addresses.named() {
-        if !is_refused(address).await {
-            return false;
-        }
-    }
-    true
+/// Nobody answers where the services should be.
+async fn is_silent(running: &Running) -> bool {
+    let asked = running.addresses.named().map(|(_, address)| check(address));
+    let answers = futures::future::join_all(asked).await;
+    answers.iter().all(|health| matches!(health, Health::Down(_)))
 }
 
 /// Waits for a system that another process starts, and tells of its progress.

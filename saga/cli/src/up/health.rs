@@ -69,12 +69,6 @@ pub(super) async fn answers(addresses: &str, question: &[u8]) -> Result<(), Stri
     Err(last)
 }
 
-/// Whether nobody listens there.
-pub(super) async fn is_refused(address: &str) -> bool {
-    let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await;
-    matches!(connected, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
 async fn ask(address: &str, question: &[u8]) -> io::Result<()> {
     let mut connection = TcpStream::connect(address).await?;
     connection.write_all(question).await?;
