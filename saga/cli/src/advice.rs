@@ -12,7 +12,10 @@ pub(crate) fn typed(command: &str) -> String {
     format!("saga {command}{}", *PLACE)
 }
 
-static PLACE: LazyLock<String> = LazyLock::new(|| place(std::env::args().skip(1)));
+static PLACE: LazyLock<String> = LazyLock::new(|| {
+    let args = std::env::args_os().skip(1);
+    place(args.map(|arg| arg.to_string_lossy().into_owned()))
+});
 
 /// Those of these arguments that say where the system is, as a shell takes them.
 fn place(args: impl IntoIterator<Item = String>) -> String {

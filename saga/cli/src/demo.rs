@@ -30,6 +30,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let common = up::common(&args.start, up::CALM_LOG)?;
+    let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let stop = bootstrap::stop_signal();
     let claim = match up::claim(&args.start, global, &stop).await? {
         Claimed::Ours(claim) => claim,
@@ -44,8 +46,6 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         }
     };
 
-    let common = up::common(&args.start, up::CALM_LOG)?;
-    let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let system = System::start(claim, &args.start, &common, &stop).await?;
     let clients = Clients::at(system.running().addresses, global.timeout);
     let shown = tokio::select! {

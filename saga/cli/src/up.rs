@@ -118,15 +118,15 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
         return global.output.value(&running, || welcome(&running, ""));
     }
 
-    // Before there is a claim that Ctrl-C must not leave behind.
+    // Before there is a claim that a wrong setting or Ctrl-C must not leave behind.
+    let default_log = if args.in_background { "info" } else { CALM_LOG };
+    let common = common(&args.start, default_log)?;
+    let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let stop = bootstrap::stop_signal();
     let claim = match claim(&args.start, global, &stop).await? {
         Claimed::Ours(claim) => claim,
         Claimed::Theirs(running) => return found(&running),
     };
-    let default_log = if args.in_background { "info" } else { CALM_LOG };
-    let common = common(&args.start, default_log)?;
-    let _telemetry = bootstrap::telemetry::init("saga", &common)?;
     let system = System::start(claim, &args.start, &common, &stop).await?;
     if args.in_background {
         return system.until_stopped(&stop).await;
@@ -180,7 +180,7 @@ pub(crate) async fn claim(
     }
 }
 
-/// The system that another process runs, once it is ready: starting twice is no error.
+/// The system that another process runs, if one does, once it is ready: starting twice is no error.
 ///
 /// # Errors
 /// What is wanted is another system than the one that runs, or that one does not get ready.
@@ -221,11 +221,12 @@ fn check_is_wanted(
         let what = format!("--fresh cannot wipe the data of a running system (process {pid})");
         return Err(refused(what).next(format!("stop it with {} first", here("down"))));
     }
+    let another =
+        || refused(format!("the system on {} is another one", running.data_dir.display()));
     let wanted = port_base.map(Addresses::from_port_base);
     if wanted.is_some_and(|wanted| wanted != running.addresses) {
         let at = &running.addresses.coordinator;
-        let what = format!("the system on {} is another one", running.data_dir.display());
-        return Err(refused(what)
+        return Err(another()
             .why(format!("process {pid} runs it, with its first port at {at}"))
             .next(format!(
                 "leave --port-base out, stop it with {}, or choose another --data-dir",
@@ -233,8 +234,7 @@ fn check_is_wanted(
             )));
     }
     let has = |flag: &str, value: String| {
-        let what = format!("the system on {} is another one", running.data_dir.display());
-        Err(refused(what)
+        Err(another()
             .why(format!("process {pid} runs it with {flag} {value}"))
             .next(format!("leave {flag} out, or stop it with {} first", here("down"))))
     };

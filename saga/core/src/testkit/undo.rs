@@ -1,6 +1,6 @@
 //! What an undo may be made of.
 
-use crate::{Attempt, Cause, Direction, Instance, Progress, Saga, Status};
+use crate::{Attempt, Cause, Direction, Instance, Saga, Status};
 
 /// An undo stays what it was when its step was asked, whatever replies have come since: it is sent
 /// also when they did not come. From the pivot on nothing is undone.
@@ -9,14 +9,11 @@ pub(crate) fn relies_on_no_reply(
     before: &Instance,
     now: &Instance,
 ) -> Result<(), String> {
-    let steps = &saga.definition().steps;
-    let decided = steps
-        .iter()
-        .any(|step| step.kind.is_pivot() && now.progress(&step.name) == Some(&Progress::Succeeded));
-    if decided || now.data == before.data {
+    if saga.is_decided(now) || now.data == before.data {
         return Ok(());
     }
-    for step in steps.iter().filter(|step| before.progress(&step.name).is_some()) {
+    for step in saga.definition().steps.iter().filter(|step| before.progress(&step.name).is_some())
+    {
         let Some(undo) = step.kind.undo() else { continue };
         if payload(saga, before, &step.name) != payload(saga, now, &step.name) {
             return Err(format!(
