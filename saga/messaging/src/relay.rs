@@ -73,15 +73,17 @@ impl Relay {
             outstanding: AtomicUsize::new(rows.len()),
             lost: AtomicBool::new(false),
         });
-        for (accepted, row) in rows.iter().enumerate() {
+        let mut accepted = 0;
+        for row in rows {
             if let Err(error) = self.publish_row(row, &acknowledgement, give_up_at) {
                 warn!(messaging.destination.name = %row.topic, %error, "record not accepted");
                 // The rows after it must not overtake it.
                 acknowledgement.give_up(rows.len() - accepted);
                 break;
             }
+            accepted += 1;
         }
-        metrics::counter!("outbox_published_total").increment(rows.len() as u64);
+        metrics::counter!("outbox_published_total").increment(accepted as u64);
         acknowledgement
     }
 
