@@ -9,8 +9,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig, ClientContext,
-    config::RDKafkaLogLevel,
+    ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer},
@@ -36,7 +35,7 @@ const FULL_QUEUE_PATIENCE: Duration = Duration::from_secs(1);
 /// A handle on the process's producer.
 #[derive(Clone)]
 pub struct Relay {
-    producer: Arc<ThreadedProducer<Reports>>,
+    producer: Arc<ThreadedProducer<Contact>>,
     namespace: Arc<str>,
     shutdown: CancellationToken,
 }
@@ -56,8 +55,7 @@ impl Relay {
         client_id: &str,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let reports = Reports(Contact::of(client_id));
-        let producer = config(kafka, client_id).create_with_context(reports)?;
+        let producer = config(kafka, client_id).create_with_context(Contact::of(client_id))?;
         Ok(Relay {
             producer: Arc::new(producer),
             namespace: kafka.namespace.as_str().into(),
@@ -175,26 +173,14 @@ impl Acknowledgement {
     }
 }
 
-/// Hears from librdkafka what became of each record.
-struct Reports(Contact);
-
-impl ClientContext for Reports {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, said: &str) {
-        self.0.log(level, facility, said);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-}
-
-impl ProducerContext for Reports {
+/// Hears what became of each record.
+impl ProducerContext for Contact {
     type DeliveryOpaque = Arc<Acknowledgement>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, acknowledgement: Arc<Acknowledgement>) {
         match report {
             Ok(_) => {
-                self.0.found();
+                self.found();
                 acknowledgement.arrived();
             }
             Err((error, _)) => {
