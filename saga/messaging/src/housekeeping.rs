@@ -14,6 +14,7 @@ use crate::{
     lane::Lane,
     rotation::By,
     topics,
+    trouble::Trouble,
 };
 
 /// How often to look.
@@ -30,21 +31,21 @@ pub async fn migrate(db: &PgPool) -> Result<(), Error> {
 pub(crate) async fn run(messaging: &Messaging) -> Result<(), Error> {
     let mut ticks = tokio::time::interval(ROUND);
     let mut behind = HashMap::new();
-    // What keeps a round from being done is told when it begins, not with every round.
-    let mut trouble = None;
+    let mut trouble = Trouble::default();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = messaging.shutdown.cancelled() => return Ok(()),
         }
-        let now = round(messaging, &mut behind).await.err().map(|error| chain(&error));
-        if now != trouble {
-            match &now {
-                Some(error) => warn!(error, "housekeeping"),
-                None => info!("housekeeping goes on"),
+        match round(messaging, &mut behind).await {
+            Ok(()) if trouble.is_over() => info!("housekeeping goes on"),
+            Ok(()) => {}
+            Err(failure) => {
+                if let Some(error) = trouble.news(&failure) {
+                    warn!(error, "housekeeping");
+                }
             }
         }
-        trouble = now;
     }
 }
 

@@ -12,9 +12,10 @@ use tracing::{info, warn};
 
 use crate::{
     Error, Tx, Verdict,
-    error::{chain, within},
+    error::within,
     outbox::{self, Ownership, Row},
     relay::{Acknowledgement, Relay},
+    trouble::Trouble,
 };
 
 /// Rows read at once when publishing what an earlier owner left.
@@ -60,10 +61,13 @@ impl Lane {
         relay: &Relay,
     ) -> Result<Self, Error> {
         let mut told = false;
+        let mut trouble = Trouble::default();
         loop {
             match Lane::when_free(database_url, name, source, relay, &mut told).await {
-                Err(error) if error.verdict() == Verdict::Later => {
-                    warn!(lane = name, error = chain(&error), "claiming the lane, trying again");
+                Err(failure) if failure.verdict() == Verdict::Later => {
+                    if let Some(error) = trouble.news(&failure) {
+                        warn!(lane = name, error, "claiming the lane, trying until it works");
+                    }
                     tokio::time::sleep(CLAIM_PAUSE).await;
                 }
                 result => return result,

@@ -25,6 +25,7 @@ mod lane;
 mod hold;
 mod rotation;
 mod start;
+mod trouble;
 mod error;
 
 pub use crate::{
