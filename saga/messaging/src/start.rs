@@ -106,7 +106,7 @@ impl Drop for Running {
 }
 
 impl Messaging {
-    /// Brings the database's messaging tables and the topics up to date.
+    /// Brings the database's messaging tables and the topics up to date. Waits for Kafka.
     pub async fn start(
         options: Options,
         db: PgPool,
@@ -114,7 +114,12 @@ impl Messaging {
     ) -> Result<Self, Error> {
         housekeeping::migrate(&db).await?;
         housekeeping::rotate(&db, &options).await?;
-        topics::ensure(&options.kafka, &topics::with_dead_letters(&options.topics)).await?;
+        let topics = topics::with_dead_letters(&options.topics);
+        tokio::select! {
+            there = topics::ensure(&options.kafka, &topics) => there?,
+            // What is to stop needs none.
+            () = shutdown.cancelled() => {}
+        }
         let client_id = format!("{}.relay.{}", options.service, options.instance);
         let relay = Relay::start(&options.kafka, &client_id, shutdown.clone())?;
         Ok(Messaging { options: Arc::new(options), db, relay, shutdown, running: Arc::default() })

@@ -9,13 +9,15 @@ use rdkafka::{
 };
 use tracing::{info, warn};
 
-use crate::{Error, Kafka, contact::Contact, dead_letter, message::REPLIES, outbox::RECORD_LIMIT};
+use crate::{
+    Error, Kafka, contact::Contact, dead_letter, message::REPLIES, outbox::RECORD_LIMIT,
+    trouble::Trouble,
+};
 
 const CLIENT: &str = "topics";
 const PATIENCE: Duration = Duration::from_secs(10);
 const METADATA_PATIENCE: Duration = Duration::from_secs(5);
-/// How often, and how far apart, to try a broker that does not answer yet.
-const TRIES: u32 = 10;
+/// How far apart to try a broker that does not answer yet.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often, and how far apart, to ask whether a new topic is known.
 const KNOWN_TRIES: u32 = 50;
@@ -28,18 +30,25 @@ pub fn with_dead_letters(topics: &[String]) -> Vec<String> {
     alive.into_iter().flat_map(|topic| [topic.clone(), dead_letter::topic(topic)]).collect()
 }
 
-/// Makes the topics that are missing. Fails when one has another number of partitions: keys would
-/// not be where they were.
+/// Makes the topics that are missing; waits for the broker. Fails when one has another number of
+/// partitions: keys would not be where they were.
 pub async fn ensure(kafka: &Kafka, names: &[String]) -> Result<(), Error> {
-    let mut tries = 0;
+    let brokers = &kafka.brokers;
+    let mut trouble = Trouble::default();
     loop {
         match try_ensure(kafka, names).await {
-            Err(Error::Kafka(error)) if tries < TRIES => {
-                warn!(brokers = kafka.brokers, %error, "no answer from Kafka yet");
-                tries += 1;
+            Err(failure @ Error::Kafka(_)) => {
+                if let Some(error) = trouble.news(&failure) {
+                    warn!(brokers, error, "Kafka does not answer, starting when it does");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
-            other => return other,
+            made => {
+                if trouble.is_over() {
+                    info!(brokers, "Kafka answers");
+                }
+                return made;
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::effects,
@@ -34,6 +35,7 @@ async fn a_broker_that_goes_away_and_forgets() {
     what_was_committed_while_it_was_away_arrives_in_order(&mut broker).await;
     who_writes_does_not_wait_for_a_broker_that_is_away(&mut broker).await;
     who_stops_does_not_wait_for_the_producer(&mut broker).await;
+    who_starts_waits_for_a_broker_that_is_away_unless_told_to_stop(&mut broker).await;
     what_was_reported_lost_is_published_again_in_its_place(&broker).await;
     deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(&broker).await;
     a_topic_with_another_number_of_partitions_is_refused(&broker).await;
@@ -115,6 +117,29 @@ async fn who_stops_does_not_wait_for_the_producer(broker: &mut provision::Kafka)
     told.sort_unstable();
     told.dedup();
     assert_eq!(told, (1..=27).collect::<Vec<_>>());
+    process.stop().await;
+}
+
+async fn who_starts_waits_for_a_broker_that_is_away_unless_told_to_stop(
+    broker: &mut provision::Kafka,
+) {
+    let world = World::on(broker.brokers(), "early").await;
+    broker.kill();
+    let mut waiting = tokio::spawn({
+        let world = world.clone();
+        async move { world.start("0").await }
+    });
+    let stopping = CancellationToken::new();
+    stopping.cancel();
+    world.try_start_until(stopping, "1").await.unwrap().stop().await;
+    // Longer than one try takes, and the pause before the next.
+    assert!(timeout(Duration::from_secs(6), &mut waiting).await.is_err(), "Kafka is away");
+
+    broker.restart().await.unwrap();
+    let mut process = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    let desk = process.writer(Desk);
+    desk.write(list("early", 1)).await.unwrap();
+    world.until("SELECT published_seq FROM outbox_lane", 1).await;
     process.stop().await;
 }
 

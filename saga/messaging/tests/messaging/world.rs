@@ -48,6 +48,14 @@ impl World {
     }
 
     pub(crate) async fn try_start(&self, instance: &str) -> Result<Process, Error> {
+        self.try_start_until(CancellationToken::new(), instance).await
+    }
+
+    pub(crate) async fn try_start_until(
+        &self,
+        shutdown: CancellationToken,
+        instance: &str,
+    ) -> Result<Process, Error> {
         let options = Options {
             service: self.service,
             instance: instance.to_owned(),
@@ -58,7 +66,6 @@ impl World {
             outbox_retention: Duration::from_secs(7_200),
             observe: None,
         };
-        let shutdown = CancellationToken::new();
         let messaging = Messaging::start(options, self.db.clone(), shutdown.clone()).await?;
         Ok(Process { messaging, shutdown, tasks: Vec::new() })
     }
