@@ -278,6 +278,9 @@ async fn connect(database_url: &str, lane: &str) -> Result<PgConnection, Error> 
         .options([("enable_hashjoin", "off"), ("enable_mergejoin", "off")])
         // What is published after a commit must not be lost with Postgres' memory.
         .options([("synchronous_commit", "on")])
+        // Who waits for a lock ends before its connection is given up: the server would wait on, and
+        // keep the lane for a client that is gone.
+        .options([("statement_timeout", "30s")])
         // Who is frozen in the middle of a transaction must not keep others from its rows.
         .options([("idle_in_transaction_session_timeout", "90s")])
         // The lock of an owner whose machine is gone is free after some 15 s.

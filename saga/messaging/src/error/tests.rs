@@ -45,6 +45,7 @@ fn what_postgres_says_is_about_the_data_or_about_the_surroundings() {
         ("42P01", Verdict::Later),   // no such table, yet
         ("53100", Verdict::Later),   // disk full
         ("55P03", Verdict::Later),   // lock not available
+        ("57014", Verdict::Later),   // took longer than a statement may
         ("57P01", Verdict::Later),   // terminated by an administrator
         ("58030", Verdict::Later),   // I/O
         ("XX000", Verdict::Later),   // internal
