@@ -28,6 +28,8 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 /// time that it still does not take it.
 const FIRST_REPUBLISH_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_REPUBLISH_PAUSE: Duration = Duration::from_secs(30);
+/// How often Postgres is asked whether it is there when nothing else is asked of it.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// A transaction that was begun ahead of its work is used so long: `now()` in it is as old as that.
 const BEGUN_AHEAD_MAX: Duration = Duration::from_millis(60);
 /// How often, and how far apart, to look for the last acknowledgements before letting go.
@@ -49,6 +51,8 @@ pub(crate) struct Lane {
     republish_pause: Duration,
     /// When the next transaction was begun, together with the end of the last one.
     begun_ahead_at: Option<Instant>,
+    /// When Postgres was last asked whether it is there.
+    asked_at: Instant,
 }
 
 impl Lane {
@@ -134,6 +138,7 @@ impl Lane {
             caught_up_at: Instant::now(),
             republish_pause: FIRST_REPUBLISH_PAUSE,
             begun_ahead_at: None,
+            asked_at: Instant::now(),
         };
         lane.catch_up().await?;
         Ok(lane)
@@ -208,7 +213,8 @@ impl Lane {
         Ok(())
     }
 
-    /// When nothing else happens: marks what is published, publishes again what was lost.
+    /// When nothing else happens: marks what is published, publishes again what was lost, and notices
+    /// a Postgres that is gone.
     pub(crate) async fn idle(&mut self) -> Result<(), Error> {
         if self.begun_ahead_at.is_some() {
             within(STATEMENT_PATIENCE, self.roll_back()).await?;
@@ -219,6 +225,11 @@ impl Lane {
             let mark = outbox::mark(&mut self.connection, &self.name, owner);
             within(STATEMENT_PATIENCE, mark).await?;
             self.marked_seq = owner.published_seq;
+        }
+        if self.asked_at.elapsed() >= ASK_INTERVAL {
+            let ask = raw_sql("SELECT").execute(&mut self.connection);
+            within(STATEMENT_PATIENCE, async { Ok(ask.await?) }).await?;
+            self.asked_at = Instant::now();
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! Requests that wait share a commit. The work does not live in the caller's future: a caller that
 //! goes away leaves no half-open transaction behind.
 
+mod readiness;
+
 use std::{
     future::Future,
     time::{Duration, Instant},
@@ -14,6 +16,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
+use self::readiness::Readiness;
 use crate::{
     Error, Messaging, Tx, Verdict,
     consumer::{Pace, on_own_thread, own_runtime},
@@ -117,8 +120,8 @@ impl<W: Writer> Waiting<W> {
 }
 
 impl<W: Writer> Writes<W> {
-    /// Returns when requests are worked on: not while another process has the lane, and never when
-    /// the writer has ended before that.
+    /// Returns when requests are worked on: not while another process has the lane or Postgres does
+    /// not answer, and never when the writer has ended before that.
     pub async fn ready(&self) {
         if self.readiness().wait_for(|ready| *ready).await.is_err() {
             std::future::pending::<()>().await;
@@ -173,18 +176,21 @@ pub(crate) async fn run<W: Writer>(
 ) -> Result<(), Error> {
     on_own_thread(lane_name.clone(), move || {
         let runtime = own_runtime()?;
+        let Requests { receiver, ready } = requests;
         let hold = Hold::new(messaging.clone(), lane_name.clone());
-        let work = Work { messaging, lane_name, hold, writer };
-        runtime.block_on(work.run(requests))
+        let readiness = Readiness::new(lane_name.clone(), ready);
+        let work = Work { messaging, lane_name, hold, writer, readiness: &readiness };
+        runtime.block_on(work.run(receiver))
     })
     .await
 }
 
-struct Work<W: Writer> {
+struct Work<'a, W: Writer> {
     messaging: Messaging,
     lane_name: String,
     hold: Hold,
     writer: W,
+    readiness: &'a Readiness,
 }
 
 /// Why requests are not served any more.
@@ -196,20 +202,23 @@ enum End {
     LaneLost,
 }
 
-impl<W: Writer> Work<W> {
-    async fn run(mut self, requests: Requests<W>) -> Result<(), Error> {
-        let Requests { receiver: mut requests, ready } = requests;
+impl<W: Writer> Work<'_, W> {
+    async fn run(mut self, mut requests: Receiver<W>) -> Result<(), Error> {
+        let readiness = self.readiness;
         let mut is_ours = self.hold.claim().await?;
         while is_ours {
-            ready.send_replace(true);
-            info!(lane = self.lane_name, "ready to write");
-            match self.serve(&mut requests).await {
+            readiness.begin();
+            let end = tokio::select! {
+                end = self.serve(&mut requests) => end,
+                never = readiness.follow() => match never {},
+            };
+            match end {
                 End::Stopping => {
                     self.stop(requests).await;
                     break;
                 }
                 End::LaneLost => {
-                    ready.send_replace(false);
+                    readiness.end();
                     warn!(lane = self.lane_name, "another process has the lane, waiting for it");
                     is_ours = self.claim_again(&mut requests).await?;
                 }
@@ -251,7 +260,9 @@ impl<W: Writer> Work<W> {
 
     /// While nobody asks for anything. Returns what to do about a failure, if there was one.
     async fn idle(&mut self) -> Option<Verdict> {
-        let failure = self.hold.idle().await.err()?;
+        let idle = self.hold.idle().await;
+        self.readiness.note(&idle);
+        let failure = idle.err()?;
         debug!(lane = self.lane_name, error = chain(&failure), "not idle yet");
         Some(failure.verdict())
     }
@@ -358,6 +369,7 @@ impl<W: Writer> Work<W> {
         });
         let result = written.await;
         self.writer.ended(result.is_ok());
+        self.readiness.note(&result);
         result
     }
 }

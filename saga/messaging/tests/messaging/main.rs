@@ -12,6 +12,7 @@ mod broker;
 mod commands;
 mod counted;
 mod events;
+mod hanging;
 mod lanes;
 mod poison;
 mod post;

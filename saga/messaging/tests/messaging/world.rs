@@ -32,8 +32,12 @@ impl World {
     }
 
     pub(crate) async fn on(brokers: String, service: &'static str) -> Self {
-        counted::count();
         let database_url = cluster::shared().await.database(&service.replace('-', "_")).await;
+        World::at(brokers, database_url, service).await
+    }
+
+    pub(crate) async fn at(brokers: String, database_url: String, service: &'static str) -> Self {
+        counted::count();
         let db = PgPoolOptions::new().max_connections(4).connect(&database_url).await.unwrap();
         sqlx::raw_sql(shop::TABLES).execute(&db).await.unwrap();
         let retention = Duration::from_secs(3600);
