@@ -34,10 +34,15 @@ impl Common {
                 retention: TOPIC_RETENTION,
             },
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-            inbox_horizon: Duration::from_hours(24 * u64::from(self.inbox_days)),
+            inbox_horizon: self.inbox_horizon(),
             outbox_retention: OUTBOX_RETENTION,
             observe: Some(trace_handled),
         }
+    }
+
+    /// How long it is known what was answered to a message.
+    pub fn inbox_horizon(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.inbox_days))
     }
 
     /// For this process's pool.

@@ -49,10 +49,6 @@ impl Config {
         Duration::from_millis(self.resend_after_ms)
     }
 
-    pub(crate) fn inbox_horizon(&self) -> Duration {
-        Duration::from_hours(24 * u64::from(self.common.inbox_days))
-    }
-
     pub(crate) fn keep_ended(&self) -> Duration {
         Duration::from_hours(24 * u64::from(self.keep_ended_days))
     }
