@@ -72,13 +72,9 @@ fn add_settings<'a>(
         let is_setting = variable.starts_with("SAGA_") || layers.origin(long).is_some();
         if is_setting && shown.insert(long) {
             // The layers are its defaults by now; its flag cannot have been given here.
-            let values = arg.get_default_values().iter().map(AsRef::as_ref);
-            let source = match (layers.origin(long), arg.get_default_values()) {
-                (Some(origin), _) => origin.to_string(),
-                (None, []) => "not set".to_owned(),
-                (None, _) => "default".to_owned(),
-            };
-            settings.push(Setting { name: long, values: shown_values(long, values), source });
+            let values = shown_values(long, arg.get_default_values().iter().map(AsRef::as_ref));
+            let source = source_below_flags(long, &values, layers);
+            settings.push(Setting { name: long, values, source });
         }
     }
     for subcommand in command.get_subcommands() {
@@ -89,13 +85,20 @@ fn add_settings<'a>(
 fn own<'a>(arg: &Arg, long: &'a str, matches: &ArgMatches, layers: &Layers) -> Setting<'a> {
     let id = arg.get_id().as_str();
     let values = shown_values(long, matches.get_raw(id).into_iter().flatten());
-    let source = match (matches.value_source(id), layers.origin(long)) {
-        (Some(ValueSource::CommandLine), _) => "flag".to_owned(),
-        (_, Some(origin)) => origin.to_string(),
-        (Some(_), None) => "default".to_owned(),
-        (None, None) => "not set".to_owned(),
+    let source = match matches.value_source(id) {
+        Some(ValueSource::CommandLine) => "flag".to_owned(),
+        Some(_) | None => source_below_flags(long, &values, layers),
     };
     Setting { name: long, values, source }
+}
+
+/// Where a value came from that no flag gave.
+fn source_below_flags(long: &str, values: &[String], layers: &Layers) -> String {
+    match layers.origin(long) {
+        Some(origin) => origin.to_string(),
+        None if values.is_empty() => "not set".to_owned(),
+        None => "default".to_owned(),
+    }
 }
 
 fn shown_values<'a>(long: &str, values: impl Iterator<Item = &'a OsStr>) -> Vec<String> {
