@@ -7,6 +7,7 @@ mod catalog;
 mod changes;
 mod commands;
 mod config;
+mod counters;
 mod domain;
 mod placing;
 mod refused;
@@ -41,6 +42,7 @@ const MAX_CONNECTIONS: u32 = 10;
 /// What keeps it from starting, such as a Postgres or Kafka that does not answer; or the first
 /// failure of a part, after which all of it stops.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    counters::describe();
     let Config { listen, database_url, reannounce_after, common } = config;
     let db = bootstrap::postgres(&common.postgres(&database_url, MAX_CONNECTIONS)).await?;
     sqlx::migrate!("../../migrations/order").run(&db).await.context("migrating the database")?;

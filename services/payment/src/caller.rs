@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use messaging::Writes;
+use metrics::Unit;
 use sqlx::PgPool;
 use tokio::{
     sync::Notify,
@@ -34,6 +35,15 @@ pub(crate) struct Caller<G> {
     pub(crate) timeout: Duration,
     /// Calls under way at the same time.
     pub(crate) calls_max: u16,
+}
+
+/// What `/metrics` says of what is counted here.
+pub(crate) fn describe_metrics() {
+    metrics::describe_counter!(
+        "gateway_calls_total",
+        Unit::Count,
+        "Calls of the payment gateway, by whether it answered."
+    );
 }
 
 impl<G: Gateway> Caller<G> {

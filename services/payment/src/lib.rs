@@ -49,6 +49,7 @@ pub async fn run_with<G: Gateway>(
     config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    caller::describe_metrics();
     let Config { listen, database_url, gateway_timeout_ms, gateway_calls, common } = config;
     let db = bootstrap::postgres(&common.postgres(&database_url, DATABASE_CONNECTIONS_MAX)).await?;
     sqlx::migrate!("../../migrations/payment")

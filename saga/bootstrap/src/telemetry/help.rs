@@ -1,7 +1,7 @@
-//! What every metric says, as `/metrics` gives it in its HELP lines.
+//! What every metric of the engine says, as `/metrics` gives it in its HELP lines.
 //!
-//! Of all processes, whichever crate counts: so there is one list, and a test that holds it against
-//! the sources and against `docs/operating.md`.
+//! Whichever crate counts, there is one list. A service describes its own metrics where it starts. A
+//! test holds both against the sources and against `docs/operating.md`.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
@@ -18,7 +18,7 @@ pub(super) fn describe() {
     }
 }
 
-const COUNTERS: [(&str, &str); 22] = [
+const COUNTERS: [(&str, &str); 18] = [
     ("saga_started_total", "Sagas that began."),
     ("saga_ended_total", "Sagas that ended, by how."),
     ("saga_stuck_total", "Steps that a person must look at."),
@@ -35,10 +35,6 @@ const COUNTERS: [(&str, &str); 22] = [
     ("consumer_fetching_switched_total", "Changes between the ways to fetch: of few, of many."),
     ("consumer_rejoined_total", "Times that a group was joined again for partitions nobody had."),
     ("dead_letters_total", "Messages set aside because they cannot be handled."),
-    ("orders_placed_total", "Orders that were acknowledged."),
-    ("orders_decided_total", "Orders that were confirmed or cancelled."),
-    ("orders_announced_again_total", "Orders told of again because they stayed undecided."),
-    ("gateway_calls_total", "Calls of the payment gateway, by whether it answered."),
     ("grpc_requests_total", "Calls that were answered; a stream by the code it begins with."),
     ("trace_spans_dropped_total", "Spans that did not reach the collector."),
 ];
