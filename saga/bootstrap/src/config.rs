@@ -125,7 +125,9 @@ fn with_healthcheck(command: Command) -> Command {
     if !listens {
         return command;
     }
-    command.subcommand(
+    // A health check is given what the process was given, and people write that behind its name, too.
+    let here_too = |arg: Arg| if arg.get_id() == LISTEN_FLAG { arg.global(true) } else { arg };
+    command.mut_args(here_too).subcommand(
         Command::new(HEALTHCHECK)
             .about("Ask the process that runs with these settings whether it serves"),
     )

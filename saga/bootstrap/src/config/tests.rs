@@ -301,7 +301,9 @@ fn a_healthcheck_asks_where_the_same_settings_listen() {
     };
     assert_eq!(asked(&["service", "healthcheck"], &[]), "127.0.0.1:7101");
     assert_eq!(asked(&["service", "healthcheck"], &[("SAGA_LISTEN", "0.0.0.0:80")]), "0.0.0.0:80");
-    assert_eq!(asked(&["service", "--listen=[::1]:81", "healthcheck"], &[]), "[::1]:81");
+    let env = [("SAGA_LISTEN", "0.0.0.0:80")];
+    assert_eq!(asked(&["service", "--listen=[::1]:81", "healthcheck"], &env), "[::1]:81");
+    assert_eq!(asked(&["service", "healthcheck", "--listen=[::1]:81"], &env), "[::1]:81");
 }
 
 #[test]
