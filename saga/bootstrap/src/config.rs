@@ -13,6 +13,7 @@ use clap::{
 };
 
 use crate::healthcheck;
+pub use layers::OF_THE_COMMAND;
 use layers::{Known, Layers};
 
 /// The settings of this process, from its flags, `SAGA_*` variables, the file that `--config` or

@@ -24,7 +24,8 @@ pub(super) fn read(
     for (key, value) in table {
         let in_file = |problem: String| format!("{problem}\n\n  in the file '{}'", path.display());
         if !known.contains(&key) {
-            return Err(in_file(unknown("key", &key, known)));
+            let known = known.iter().map(String::as_str);
+            return Err(in_file(unknown("key", &key, known, &[])));
         }
         let values = as_flag_values(&key, value).map_err(in_file)?;
         settings.insert(key, values);
@@ -48,15 +49,18 @@ fn as_flag_values(key: &str, value: Value) -> Result<Vec<OsString>, String> {
     }
 }
 
-/// Says that `name` is not known, what was probably meant, and what there is.
+/// Says that `name` is not known, what was probably meant, and what there is; it may be one that is
+/// read `elsewhere`.
 pub(super) fn unknown<'a>(
     what: &str,
     name: &str,
-    known: impl IntoIterator<Item = &'a String>,
+    known: impl IntoIterator<Item = &'a str>,
+    elsewhere: &[&str],
 ) -> String {
-    let known: Vec<_> = known.into_iter().map(String::as_str).collect();
+    let known: Vec<_> = known.into_iter().collect();
     let meant = known
         .iter()
+        .chain(elsewhere)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len() / 3)
         .min()

@@ -111,13 +111,15 @@ impl Known {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| name.starts_with(PREFIX))
             .filter(|(name, value)| {
-                self.variables.contains_key(name) || !is_service_link(name, value)
+                self.variables.contains_key(name)
+                    || !(is_of_the_command(name) || is_service_link(name, value))
             })
             .map(|(name, value)| {
                 if self.variables.contains_key(&name) {
                     Ok((name, value))
                 } else {
-                    Err(file::unknown("variable", &name, self.variables.keys()))
+                    let ours = self.variables.keys().map(String::as_str);
+                    Err(file::unknown("variable", &name, ours, &OF_THE_COMMAND))
                 }
             })
             .collect()
@@ -126,6 +128,23 @@ impl Known {
 
 /// Of the variables that are settings.
 const PREFIX: &str = "SAGA_";
+
+/// What only the command `saga` reads. Whoever exports it may start a service in the same shell: there
+/// it says nothing, and is no mistake.
+pub const OF_THE_COMMAND: [&str; 8] = [
+    "SAGA_COORDINATOR",
+    "SAGA_DATA_DIR",
+    "SAGA_INVENTORY",
+    "SAGA_ORDER",
+    "SAGA_OUTPUT",
+    "SAGA_PAYMENT",
+    "SAGA_PORT_BASE",
+    "SAGA_TIMEOUT",
+];
+
+fn is_of_the_command(name: &str) -> bool {
+    OF_THE_COMMAND.contains(&name)
+}
 
 /// What Kubernetes tells a container about a service called `saga-…`: it is no setting of ours.
 fn is_service_link(name: &str, value: &OsStr) -> bool {

@@ -2,7 +2,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use super::{Resolved, resolve};
+use super::{OF_THE_COMMAND, Resolved, resolve};
 use crate::Common;
 
 #[derive(Debug, Parser)]
@@ -122,6 +122,18 @@ fn an_unknown_variable_is_refused_with_the_one_that_was_meant() {
         "{refusal}"
     );
     assert!(refusal.contains("SAGA_DATABASE_URL"), "{refusal}");
+}
+
+#[test]
+fn what_is_exported_for_the_command_is_not_refused_unless_it_is_misspelt() {
+    for name in OF_THE_COMMAND {
+        settings(&[DATABASE], &[(name, "anything")]);
+    }
+    let refusal = refusal(&[DATABASE], &[("SAGA_OUTPUTS", "json")]);
+    assert!(
+        refusal.contains("unknown variable 'SAGA_OUTPUTS'; did you mean 'SAGA_OUTPUT'?"),
+        "{refusal}"
+    );
 }
 
 #[test]

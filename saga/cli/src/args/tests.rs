@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+
+use bootstrap::config::OF_THE_COMMAND;
+
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -16,6 +20,28 @@ fn completions_know_what_every_process_has() {
     clap_complete::generate(clap_complete::Shell::Bash, &mut command, "saga", &mut script);
     let script = String::from_utf8(script).unwrap();
     assert!(script.contains("--config") && script.contains("saga__subcmd__config"), "{script}");
+}
+
+#[test]
+fn what_only_this_command_reads_is_known_to_every_process() {
+    fn variables(command: &clap::Command) -> BTreeSet<String> {
+        let own = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str());
+        let own = own.filter(|name| name.starts_with("SAGA_")).map(str::to_owned);
+        own.chain(command.get_subcommands().flat_map(variables)).collect()
+    }
+    fn check(service: clap::Command) {
+        let read_there = variables(&service);
+        for name in variables(&bootstrap::config::command::<Cli>()) {
+            let is_of_the_command = OF_THE_COMMAND.contains(&name.as_str());
+            assert_ne!(is_of_the_command, read_there.contains(&name), "{name}");
+        }
+    }
+    check(bootstrap::config::command::<saga_coordinator::Config>());
+    check(bootstrap::config::command::<order_service::Config>());
+    check(bootstrap::config::command::<inventory_service::Config>());
+    check(bootstrap::config::command::<payment_service::Config>());
+    let here = variables(&bootstrap::config::command::<Cli>());
+    assert!(OF_THE_COMMAND.iter().all(|name| here.contains(*name)), "{here:?}");
 }
 
 #[test]
