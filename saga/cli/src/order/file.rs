@@ -3,7 +3,7 @@
 
 mod unique;
 
-use std::{io::Read, path::Path};
+use std::{collections::HashMap, io::Read, path::Path};
 
 use prost::{Message, Name};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
@@ -25,12 +25,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<PlaceOrderRequest>, Failure> {
     };
     let text =
         text.map_err(|error| Failure::usage(format!("cannot read {name}")).why(error.to_string()))?;
-    parse(text.trim_start_matches(BYTE_ORDER_MARK)).map_err(|why| {
+    let orders = parse(text.trim_start_matches(BYTE_ORDER_MARK)).map_err(|why| {
         Failure::usage(format!("cannot read the orders in {name}")).why(why).next(format!(
             "write them like {{\"lines\": [{{\"sku\": \"SKU-1\", \"quantity\": 2}}], \
              \"paymentMethod\": \"{PAYMENT_METHOD}\"}}"
         ))
-    })
+    })?;
+    check_request_ids(&orders)?;
+    Ok(orders)
 }
 
 /// What an order without one is paid with.
@@ -53,6 +55,22 @@ fn parse(text: &str) -> Result<Vec<PlaceOrderRequest>, String> {
         }
     }
     if orders.is_empty() { Err("it is empty".to_owned()) } else { Ok(orders) }
+}
+
+/// Two orders of one request id are one order to the service: the second would only seem to be taken.
+fn check_request_ids(orders: &[PlaceOrderRequest]) -> Result<(), Failure> {
+    let mut numbers = HashMap::new();
+    for (order, number) in orders.iter().zip(1_usize..) {
+        let request_id = order.request_id.as_str();
+        if !request_id.is_empty()
+            && let Some(first) = numbers.insert(request_id, number)
+        {
+            let what =
+                format!("orders {first} and {number} have the same requestId '{request_id}'");
+            return Err(Failure::usage(what).next("give each one of its own, or none"));
+        }
+    }
+    Ok(())
 }
 
 fn order(

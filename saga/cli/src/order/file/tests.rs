@@ -12,6 +12,20 @@ fn one_object_an_array_and_lines_are_read() {
 }
 
 #[test]
+fn two_orders_of_a_file_do_not_share_a_request_id() {
+    let order = |request_id: &str| format!(r#"{{"requestId": "{request_id}"}}"#);
+    let check = |ids: &[&str]| {
+        let text: String = ids.iter().map(|id| order(id)).collect();
+        check_request_ids(&parse(&text).unwrap())
+    };
+    assert!(check(&["a", "", "b", ""]).is_ok());
+    let refused = check(&["a", "b", "", "b"]).unwrap_err();
+    assert_eq!(refused.exit_code(), 2);
+    let told = refused.text();
+    assert!(told.contains("orders 2 and 4 have the same requestId 'b'"), "{told}");
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (text, part) in [
         ("", "empty"),
