@@ -3,9 +3,10 @@
 use std::io::{IsTerminal, Write};
 
 use proto::saga::{
-    CancelSagaRequest, InterveneResponse, PauseSagaRequest, ResolveSagaRequest, ResumeSagaRequest,
-    RetryStepRequest, Saga, SkipStepRequest,
+    CancelSagaRequest, GetSagaResponse, InterveneResponse, PauseSagaRequest, ResolveSagaRequest,
+    ResumeSagaRequest, RetryStepRequest, Saga, SkipStepRequest,
 };
+use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     clients::Clients,
     failure::Failure,
     output::{Format, paint},
-    story,
+    sagas, story,
 };
 
 /// Go back and undo what was done; possible until the deciding step is asked
@@ -121,12 +122,13 @@ verb!(retry, RetryArgs, RetryStepRequest, retry_step);
 
 pub(crate) async fn skip(args: SkipArgs, clients: &Clients, format: Format) -> Result<(), Failure> {
     let Intervention { id, reason, by, request_id } = args.what;
+    let sagas = clients.sagas()?;
+    check_has_step(&sagas::get(&sagas, id.clone()).await?, &args.step)?;
     let question = format!("Take {} of {id} as done? Nobody checks that it is.", args.step);
     confirm(args.yes, &question)?;
     let request_id = request_id.unwrap_or_else(new_request_id);
     let request =
         SkipStepRequest { id, by, reason, request_id, step: args.step, reply: Vec::new() };
-    let sagas = clients.sagas()?;
     let answer = sagas.ask(request, async |mut api, request| api.skip_step(request).await);
     tell(answer.await?, format)
 }
@@ -147,6 +149,18 @@ pub(crate) async fn resolve(
     let sagas = clients.sagas()?;
     let answer = sagas.ask(request, async |mut api, request| api.resolve_saga(request).await);
     tell(answer.await?, format)
+}
+
+/// To the coordinator a step that is not there is just one that is not outstanding.
+fn check_has_step(story: &GetSagaResponse, step: &str) -> Result<(), Failure> {
+    let steps: Vec<_> = story.steps.iter().map(|step| step.name.as_str()).collect();
+    // Of a version that the coordinator does not know it does not tell the steps.
+    if steps.is_empty() || steps.contains(&step) {
+        return Ok(());
+    }
+    let saga = story.saga.as_ref().map(|saga| saga.definition.as_str()).unwrap_or_default();
+    let what = format!("saga {saga} has no step '{step}'");
+    Err(Failure::of_code(Code::NotFound, what).next(format!("name one of {}", steps.join(", "))))
 }
 
 fn new_request_id() -> String {
@@ -187,3 +201,6 @@ fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
         _ => Err(Failure::new("nothing was done")),
     }
 }
+
+#[cfg(test)]
+mod tests;
