@@ -163,8 +163,12 @@ fn blame_the_source(command: &mut Command, error: Error, layers: &Layers) -> Err
         return error;
     };
     let rendered = error.render().to_string();
-    let what = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
-    command.error(error.kind(), format!("{what} (set by {origin})"))
+    let mut told = rendered.trim_start_matches("error: ").lines();
+    let what = told.next().unwrap_or_default();
+    // What could stand there instead.
+    let rest: String =
+        told.take_while(|line| !line.is_empty()).map(|line| format!("\n{line}")).collect();
+    command.error(error.kind(), format!("{what} (set by {origin}){rest}"))
 }
 
 #[cfg(test)]

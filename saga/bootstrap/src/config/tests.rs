@@ -173,6 +173,7 @@ fn a_bad_value_names_its_source() {
     let file = File::with("log-format = 'xml'");
     let from_file = refusal(&[DATABASE, &file.flag()], &[]);
     assert!(from_file.contains("set by file"), "{from_file}");
+    assert!(from_file.contains("[possible values: text, json]"), "{from_file}");
 }
 
 #[test]
