@@ -125,6 +125,14 @@ async fn a_system_ends_with_its_kafka_or_its_reader_and_in_order() {
     assert!(told.contains("stopped while starting") && !state.exists(), "{told}");
 }
 
+#[tokio::test]
+async fn who_types_nothing_gets_help_whatever_is_exported() {
+    let mut command = Command::new(built_binary("saga"));
+    let output = command.env("SAGA_OUTPUT", "json").output().await.expect("the command");
+    let told = text(&output.stderr);
+    assert!(told.contains("Commands:") && told.contains("Examples:"), "{told}");
+}
+
 /// How long anything may take that should happen.
 const PATIENCE: Duration = Duration::from_secs(180);
 

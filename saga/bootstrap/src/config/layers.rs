@@ -193,8 +193,14 @@ impl Layers {
     }
 
     fn under(&self, arg: Arg, long: &str) -> Arg {
-        let arg =
-            if self.empty_variables.contains(long) { arg.env(Resettable::Reset) } else { arg };
+        // A variable that help is silent about is in the layers already: with it clap would speak of its
+        // flag as of one that was typed, and give no help to who types nothing.
+        let is_silent = arg.is_hide_env_set() && self.values.contains_key(long);
+        let arg = if is_silent || self.empty_variables.contains(long) {
+            arg.env(Resettable::Reset)
+        } else {
+            arg
+        };
         let arg = if matches!(arg.get_action(), ArgAction::SetTrue) {
             arg.value_parser(BoolishValueParser::new())
         } else {
