@@ -117,13 +117,13 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
             measured,
             open_at_the_end,
             drained,
-            imbalances: wrong.unwrap_or_default(),
+            imbalances: wrong,
             difference: booked.map(|after| after.since(&before)),
         },
     );
     format.value(&report, || report.as_text())?;
     match unread {
-        Some(failure) => Err(failure),
+        Some(failure) => Err(failure.cause_of("nobody knows whether the books balance")),
         None => report.verdict(),
     }
 }

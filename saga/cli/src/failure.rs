@@ -140,6 +140,13 @@ impl Failure {
         self.next(format!("the order is taken: {watch} goes on from here"))
     }
 
+    /// Of what could not be done because of this.
+    pub(crate) fn cause_of(mut self, what: &str) -> Self {
+        let cause = std::mem::replace(&mut self.what, what.to_owned());
+        self.why.insert(0, cause);
+        self
+    }
+
     /// Whether nothing is wrong but that nobody reads what is written.
     pub(crate) fn is_reader_gone(&self) -> bool {
         self.exit_code == DONE

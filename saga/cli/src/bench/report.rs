@@ -24,8 +24,8 @@ pub(super) struct Facts {
     pub(super) open_at_the_end: usize,
     /// How long the open orders took to end; nothing when they did not.
     pub(super) drained: Option<Duration>,
-    pub(super) imbalances: Vec<String>,
-    /// Nothing when the books could not be read.
+    /// Nothing when the books could not be read, as below.
+    pub(super) imbalances: Option<Vec<String>>,
     pub(super) difference: Option<Difference>,
 }
 
@@ -50,7 +50,8 @@ pub(super) struct Report {
     drained_ms: Option<f64>,
     steps: Vec<Spent>,
     booked: Option<Difference>,
-    imbalances: Vec<String>,
+    /// Not known, which is not none, when the books could not be read.
+    imbalances: Option<Vec<String>>,
 }
 
 /// In milliseconds.
@@ -109,9 +110,9 @@ impl Report {
     /// # Errors
     /// When the books do not balance, or orders did not end.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
-        if !self.imbalances.is_empty() {
+        if let Some(imbalances) = self.imbalances.as_ref().filter(|them| !them.is_empty()) {
             let failure = Failure::check("the books do not balance");
-            return Err(self.imbalances.iter().fold(failure, Failure::why));
+            return Err(imbalances.iter().fold(failure, Failure::why));
         }
         match self.drained_ms {
             Some(_) => Ok(()),
@@ -209,7 +210,7 @@ impl Report {
     }
 
     fn books(&self) -> String {
-        let Some(booked) = &self.booked else {
+        let (Some(booked), Some(imbalances)) = (&self.booked, &self.imbalances) else {
             return format!("{} the books could not be read", paint(Tone::Bad, "✗"));
         };
         let money = |amounts: &BTreeMap<String, i64>| {
@@ -228,7 +229,7 @@ impl Report {
             units::count(booked.pieces_committed),
             units::count(booked.orders_cancelled),
         );
-        if self.imbalances.is_empty() {
+        if imbalances.is_empty() {
             format!("{} the books balance: {facts}", paint(Tone::Good, "✓"))
         } else {
             format!("{} the books do not balance: {facts}", paint(Tone::Bad, "✗"))

@@ -30,7 +30,7 @@ fn report(imbalances: Vec<String>, drained: Option<Duration>) -> Report {
         measured: Duration::from_secs(10),
         open_at_the_end: 3,
         drained,
-        imbalances,
+        imbalances: Some(imbalances),
         difference: Some(Difference::default()),
     };
     Report::new(&ledger, &journeys, facts)
@@ -54,6 +54,15 @@ fn books_that_do_not_balance_fail_the_bench() {
     let unbalanced = report(vec!["one is missing".to_owned()], Some(Duration::ZERO));
     assert_eq!(unbalanced.verdict().unwrap_err().exit_code(), 7);
     assert_eq!(report(Vec::new(), None).verdict().unwrap_err().exit_code(), 7);
+}
+
+#[test]
+fn books_that_could_not_be_read_are_not_said_to_balance() {
+    let read = report(Vec::new(), None);
+    let unread = Report { imbalances: None, booked: None, ..read };
+    assert!(unread.as_text().contains("the books could not be read"), "{}", unread.as_text());
+    let data = serde_json::to_value(&unread).unwrap();
+    assert_eq!(data["imbalances"], serde_json::Value::Null, "{data}");
 }
 
 #[test]
