@@ -89,12 +89,17 @@ pub(crate) async fn run(args: Args, clients: &Clients, format: Format) -> Result
     load::run(load, args.connections, clients, &ledger, stop.clone()).await?;
     let measured = ledger.end_measuring();
 
+    let was_stopped = stop.is_cancelled();
     let open_at_the_end = ledger.open_count();
     talk(&format!(
         "load ended, {} orders open: waiting for them",
         units::count(open_at_the_end as u64)
     ));
-    let drained = ledger.drained(DRAIN_PATIENCE).await;
+    let drained = tokio::select! {
+        drained = ledger.drained(DRAIN_PATIENCE) => drained,
+        // The Ctrl-C that ended the load is no reason not to wait for them.
+        () = stop.cancelled(), if !was_stopped => None,
+    };
     for task in [following, asking, talking] {
         task.abort();
     }
