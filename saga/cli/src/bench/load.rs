@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::ledger::Ledger;
 use crate::{
     clients::{self, Clients},
-    failure::Failure,
+    failure::{self, Failure},
 };
 
 /// What decides when the next order is sent.
@@ -119,7 +119,7 @@ async fn send(
     let answered = tokio::time::timeout(REQUEST_TIMEOUT, client.place_order(request)).await;
     let taken = match answered {
         Ok(Ok(response)) => response.into_inner().order.unwrap_or_default(),
-        Ok(Err(status)) => return ledger.failed(status.code(), intended_at),
+        Ok(Err(status)) => return ledger.failed(failure::code(&status), intended_at),
         Err(_) => return ledger.failed(tonic::Code::DeadlineExceeded, intended_at),
     };
     match taken.order_id.parse::<Uuid>() {
