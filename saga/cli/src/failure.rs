@@ -103,7 +103,9 @@ impl Failure {
             _ => Self::new(format!("the {peer} says: {message}")),
         };
         failure.exit_code = exit_code;
-        failure.next = next_after(code, status);
+        let is_of_item =
+            violations.is_some_and(|all| all.iter().any(|it| it.field.ends_with("sku")));
+        failure.next = if is_of_item { Some(items()) } else { next_after(code, status) };
         failure.may_be_done = matches!(
             code,
             Code::DeadlineExceeded
@@ -220,9 +222,7 @@ fn next_after(code: Code, status: &Status) -> Option<String> {
         (Code::NotFound, Some("order")) => {
             format!("{} shows the orders there are", here("order list"))
         }
-        (Code::NotFound, Some("item")) => {
-            format!("{} shows the items there are", here("stock list"))
-        }
+        (Code::NotFound, Some("item")) => items(),
         (Code::NotFound, Some("payment")) => {
             format!("{} shows the payments there are", here("payment list"))
         }
@@ -255,6 +255,10 @@ fn next_after(code: Code, status: &Status) -> Option<String> {
         ) => return None,
     };
     Some(next)
+}
+
+fn items() -> String {
+    format!("{} shows the items there are", here("stock list"))
 }
 
 /// Whether there was nobody to answer, as far as the chain of causes tells.

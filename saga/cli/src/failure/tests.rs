@@ -22,7 +22,8 @@ fn every_wrong_field_is_named() {
         text,
         "error: the order service refused the request\n  \
          why:  lines[0].sku is unknown: 'SKU-77'\n  \
-         why:  lines[1].quantity must be at least 1"
+         why:  lines[1].quantity must be at least 1\n  \
+         next: `saga stock list` shows the items there are"
     );
     assert_eq!(exit_code, 2);
 }
