@@ -63,17 +63,29 @@ pub(crate) async fn follow(
     }
 }
 
-/// Ends only when the saga is stuck; whoever watches the order sees anything else.
+/// Ends only when the saga is stuck, or the coordinator, without which nothing moves, stays away; whoever
+/// watches the order sees anything else.
 pub(crate) async fn until_stuck(sagas: &Sagas, id: &str) -> Failure {
+    let mut answered_at = Instant::now();
     loop {
         tokio::time::sleep(SLOW_PAUSE).await;
         let request = GetSagaRequest { id: id.to_owned() };
         let asked = sagas.try_ask(request, async |mut api, request| api.get_saga(request).await);
-        if let Ok(GetSagaResponse { saga: Some(saga), .. }) = asked.await
-            && let Err(stuck) = check_moves(&saga)
-        {
-            return stuck;
+        match asked.await {
+            Err(status) if failure::code(&status) == Code::Unavailable => {
+                if answered_at.elapsed() >= AWAY_PATIENCE {
+                    return sagas.failure(&status);
+                }
+                continue;
+            }
+            Ok(GetSagaResponse { saga: Some(saga), .. }) => {
+                if let Err(stuck) = check_moves(&saga) {
+                    return stuck;
+                }
+            }
+            Ok(_) | Err(_) => {}
         }
+        answered_at = Instant::now();
     }
 }
 
@@ -98,6 +110,17 @@ const SLOW_PAUSE: Duration = Duration::from_millis(200);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clients::{Addresses, Clients};
+
+    #[tokio::test]
+    async fn an_order_is_not_watched_for_ever_without_a_coordinator() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let clients = Clients::at(Addresses::from_port_base(port), AWAY_PATIENCE);
+        let failure = until_stuck(&clients.sagas().unwrap(), "7").await;
+        assert_eq!(failure.exit_code(), 5, "{}", failure.text());
+    }
 
     #[test]
     fn a_stuck_saga_is_not_followed_any_further() {
