@@ -62,11 +62,12 @@ pub(crate) async fn status(global: &Global, clients: &Clients) -> Result<(), Fai
     if down.is_empty() {
         return Ok(());
     }
-    let failure = Failure::check(format!("{} of {} are not well", down.len(), components.len()));
+    let counted = format!("{} of {} are not well", down.len(), components.len());
     if down.len() < components.len() {
-        return Err(failure);
+        let names: Vec<_> = down.iter().map(|component| component.name.as_str()).collect();
+        return Err(Failure::check(format!("{counted}: {}", names.join(", "))));
     }
-    let failure = failure.next(format!("start the system with {}", here("up")));
+    let failure = Failure::check(counted).next(format!("start the system with {}", here("up")));
     let log = log_path(&global.data_dir);
     let told = format!("what ran in the background last wrote {}", log.display());
     Err(if running.is_none() && log.exists() { failure.why(told) } else { failure })
