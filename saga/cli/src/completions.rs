@@ -7,9 +7,9 @@ use crate::{args::Cli, failure::Failure, output::print};
 /// Print completions for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  saga completions bash > ~/.local/share/bash-completion/completions/saga
-  saga completions zsh > ~/.zfunc/_saga
-  saga completions fish > ~/.config/fish/completions/saga.fish")]
+  source <(saga completions bash)     for this shell; in ~/.bashrc, for every one
+  source <(saga completions zsh)      in ~/.zshrc, behind compinit
+  saga completions fish | source      in ~/.config/fish/config.fish")]
 pub(crate) struct Args {
     shell: Shell,
 }
