@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     Error, Tx, Verdict,
     error::within,
-    outbox::{self, Ownership, Row},
+    outbox::{self, Outgoing, Ownership},
     relay::{Acknowledgement, Relay},
     trouble::Trouble,
 };
@@ -180,20 +180,25 @@ impl Lane {
 
     /// Makes the transaction and what it has to say durable, then publishes. Where more is expected
     /// soon, the same round trip begins the next one.
-    pub(crate) async fn commit(&mut self, rows: Vec<Row>, more_soon: bool) -> Result<(), Error> {
+    pub(crate) async fn commit(
+        &mut self,
+        outgoing: Outgoing,
+        more_soon: bool,
+    ) -> Result<(), Error> {
         self.note_acknowledgements();
-        if rows.is_empty() {
+        if outgoing.is_empty() {
             return self.end(more_soon).await;
         }
         let owner = self.ownership();
-        outbox::write(&mut self.connection, &self.name, owner, self.last_seq + 1, &rows).await?;
+        outbox::write(&mut self.connection, &self.name, owner, self.last_seq + 1, &outgoing)
+            .await?;
         self.end(more_soon).await?;
         self.marked_seq = owner.published_seq;
-        self.last_seq += rows.len() as i64;
+        self.last_seq += outgoing.rows.len() as i64;
         // Never before the commit is durable: what was told cannot be taken back. Nor before what
         // is to be published again: it comes after that, from the outbox.
         if !self.has_lost() {
-            self.unacknowledged.push_back((self.last_seq, self.relay.publish(&rows)));
+            self.unacknowledged.push_back((self.last_seq, self.relay.publish(&outgoing.rows)));
         }
         Ok(())
     }

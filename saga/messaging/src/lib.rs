@@ -4,7 +4,8 @@
 //! ([`outbox`]); after the commit the [`relay`] publishes it; a [`consumer`] takes it with whatever
 //! else has arrived, in one transaction; the [`barrier`] of a [`participant`] sees to it that it has
 //! its effect once; the answer goes the same way back. What cannot be handled goes to the
-//! [`dead_letter`]s. Who writes without having been asked by a message uses a [`writer`].
+//! [`dead_letter`]s. Who writes without having been asked by a message uses a [`writer`]; what it
+//! announced so that others decide is announced again until they have (`announcing`).
 //!
 //! Only this crate knows Kafka.
 
@@ -16,6 +17,7 @@ pub mod barrier;
 pub mod participant;
 pub mod subscriber;
 pub mod writer;
+mod announcing;
 pub mod dead_letter;
 pub mod housekeeping;
 pub mod topics;

@@ -95,11 +95,18 @@ pub struct Stopwatch {
 impl Message {
     /// A fact for everyone.
     pub fn event<E: Event>(source: &str, key: &str, event: &E) -> Self {
-        Message {
-            topic: E::TOPIC.to_owned(),
-            envelope: Envelope::new(source, E::full_name(), key),
-            payload: event.encode_to_vec(),
-        }
+        Message::told(source, key, E::TOPIC.to_owned(), E::full_name(), event.encode_to_vec())
+    }
+
+    /// The same of an event that is encoded already.
+    pub(crate) fn told(
+        source: &str,
+        key: &str,
+        topic: String,
+        kind: String,
+        payload: Vec<u8>,
+    ) -> Self {
+        Message { topic, envelope: Envelope::new(source, kind, key), payload }
     }
 
     /// A request to one participant. `payload` is the encoded command called `kind`.

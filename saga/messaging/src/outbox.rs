@@ -5,7 +5,6 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-use prost::Name;
 use saga_contract::Event;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, query, query_as};
@@ -34,12 +33,26 @@ pub(crate) const RECORD_LIMIT: &str = "2097152";
 pub struct Tx<'c> {
     connection: &'c mut PgConnection,
     source: &'c str,
-    outgoing: Vec<Row>,
+    outgoing: Outgoing,
+}
+
+/// What a transaction has to say.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) rows: Vec<Row>,
+    /// Full name and business key of events that need not be announced again.
+    decided: Vec<(String, String)>,
+}
+
+impl Outgoing {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.decided.is_empty()
+    }
 }
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c mut PgConnection, source: &'c str) -> Self {
-        Tx { connection, source, outgoing: Vec::new() }
+        Tx { connection, source, outgoing: Outgoing::default() }
     }
 
     /// The process that writes, as it stands in the headers.
@@ -48,22 +61,38 @@ impl<'c> Tx<'c> {
     }
 
     /// Tells all, under the business key that the fact is about.
-    pub fn publish<E: Event + Name>(&mut self, key: &str, event: &E) -> Result<(), Error> {
+    pub fn publish<E: Event>(&mut self, key: &str, event: &E) -> Result<(), Error> {
         let message = Message::event(self.source, key, event);
         self.send(message)
     }
 
+    /// As [`Tx::publish`], of what others decide, such as the event that begins a saga: it is kept
+    /// and announced again, by [`Messaging::announcing`](crate::Messaging::announcing), until it is
+    /// [`decided`](Tx::decided). Where one of its kind and key is undecided, that one stays.
+    pub fn announce<E: Event>(&mut self, key: &str, event: &E) -> Result<(), Error> {
+        let kind = E::full_name();
+        let mut row = Row::of(Message::event(self.source, key, event))?;
+        self.outgoing.decided.retain(|(of, under)| (of, &**under) != (&kind, key));
+        row.undecided = Some(kind);
+        self.outgoing.rows.push(row);
+        Ok(())
+    }
+
+    /// Whoever announced the event under this key knows what became of it: it is not announced
+    /// again.
+    pub fn decided<E: Event>(&mut self, key: &str) {
+        let kind = E::full_name();
+        for row in &mut self.outgoing.rows {
+            if row.undecided.as_deref() == Some(&*kind) && row.key == key.as_bytes() {
+                row.undecided = None;
+            }
+        }
+        self.outgoing.decided.push((kind, key.to_owned()));
+    }
+
     /// Sends a message when, and only when, this transaction is committed.
     pub fn send(&mut self, message: Message) -> Result<(), Error> {
-        let headers = message.envelope.to_headers();
-        let kept = json(&Stored::of(&message.envelope))?;
-        let Message { topic, envelope, payload } = message;
-        let row = Row { topic, key: envelope.key.into_bytes(), headers, kept, payload };
-        let (size, limit) = (row.size(), MESSAGE_LIMIT);
-        if size > limit {
-            return Err(Error::TooLarge { topic: row.topic, kind: envelope.kind, size, limit });
-        }
-        self.outgoing.push(row);
+        self.outgoing.rows.push(Row::of(message)?);
         Ok(())
     }
 
@@ -81,14 +110,14 @@ impl<'c> Tx<'c> {
         let kept = json(&headers.iter().map(AsItCame::of).collect::<Vec<_>>())?;
         let (mut key, payload) = (record.key.clone(), record.payload.clone());
         key.truncate(DEAD_LETTER_KEY_LIMIT);
-        let mut row = Row { topic, key, headers, kept, payload };
+        let mut row = Row { topic, key, headers, kept, payload, undecided: None };
         let excess = row.size().saturating_sub(DEAD_LETTER_LIMIT);
         row.payload.truncate(row.payload.len().saturating_sub(excess));
-        self.outgoing.push(row);
+        self.outgoing.rows.push(row);
         Ok(())
     }
 
-    pub(crate) fn into_outgoing(self) -> Vec<Row> {
+    pub(crate) fn into_outgoing(self) -> Outgoing {
         self.outgoing
     }
 }
@@ -109,7 +138,7 @@ impl DerefMut for Tx<'_> {
 
 impl fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tx").field("outgoing", &self.outgoing.len()).finish_non_exhaustive()
+        f.debug_struct("Tx").field("outgoing", &self.outgoing.rows.len()).finish_non_exhaustive()
     }
 }
 
@@ -122,9 +151,24 @@ pub(crate) struct Row {
     /// What the table keeps of the headers, see [`Kept`].
     kept: String,
     pub(crate) payload: Vec<u8>,
+    /// The event's full name, when it is kept until it is decided.
+    undecided: Option<String>,
 }
 
 impl Row {
+    fn of(message: Message) -> Result<Self, Error> {
+        let headers = message.envelope.to_headers();
+        let kept = json(&Stored::of(&message.envelope))?;
+        let Message { topic, envelope, payload } = message;
+        let key = envelope.key.into_bytes();
+        let row = Row { topic, key, headers, kept, payload, undecided: None };
+        let (size, limit) = (row.size(), MESSAGE_LIMIT);
+        if size > limit {
+            return Err(Error::TooLarge { topic: row.topic, kind: envelope.kind, size, limit });
+        }
+        Ok(row)
+    }
+
     fn size(&self) -> usize {
         self.key.len() + self.payload.len() + self.headers.size()
     }
@@ -188,42 +232,76 @@ pub(crate) struct Ownership {
     pub(crate) published_seq: i64,
 }
 
-/// Writes rows and, in the same statement, counts them and marks what is published. Fails when the
-/// lane has a new owner.
+/// With its rows a lane counts them and marks what is published.
+macro_rules! write {
+    ($undecided:literal) => {
+        concat!(
+            "WITH owned AS (
+                UPDATE outbox_lane
+                SET last_seq = $3 + cardinality($5::text[]) - 1,
+                    published_seq = greatest(published_seq, $4)
+                WHERE lane = $1 AND epoch = $2
+                RETURNING lane
+            )",
+            $undecided,
+            "INSERT INTO outbox (lane, seq, topic, key, envelope, payload)
+            SELECT lane, generate_series($3, $3 + cardinality($5::text[]) - 1),
+                unnest($5::text[]), unnest($6::bytea[]), unnest($7::text[]), unnest($8::bytea[])
+            FROM owned"
+        )
+    };
+}
+
+const WRITE: &str = write!("");
+
+/// Where something is announced or decided, too: one statement for all of it.
+const WRITE_WITH_UNDECIDED: &str = write!(
+    ", announced AS (
+        INSERT INTO outbox_undecided (kind, key, topic, payload)
+        SELECT kind, convert_from(key, 'UTF8'), topic, payload
+        FROM (
+            SELECT unnest($5::text[]) AS topic, unnest($6::bytea[]) AS key,
+                unnest($8::bytea[]) AS payload, unnest($9::text[]) AS kind
+        ) AS row
+        WHERE kind IS NOT NULL
+        ON CONFLICT DO NOTHING
+    ), decided AS (
+        DELETE FROM outbox_undecided AS undecided
+        USING (SELECT unnest($10::text[]) AS kind, unnest($11::text[]) AS key) AS decided
+        WHERE undecided.kind = decided.kind AND undecided.key = decided.key
+    ) "
+);
+
+/// Writes rows and, in the same statement, what is undecided with them, and what is not any more.
+/// Fails when the lane has a new owner.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     lane: &str,
     owner: Ownership,
     first_seq: i64,
-    rows: &[Row],
+    Outgoing { rows, decided }: &Outgoing,
 ) -> Result<(), Error> {
     let topics: Vec<&str> = rows.iter().map(|row| row.topic.as_str()).collect();
     let keys: Vec<&[u8]> = rows.iter().map(|row| row.key.as_slice()).collect();
     let envelopes: Vec<&str> = rows.iter().map(|row| row.kept.as_str()).collect();
     let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload.as_slice()).collect();
-    let written = query(
-        "WITH owned AS (
-            UPDATE outbox_lane
-            SET last_seq = $3 + cardinality($5::text[]) - 1,
-                published_seq = greatest(published_seq, $4)
-            WHERE lane = $1 AND epoch = $2
-            RETURNING lane
-        )
-        INSERT INTO outbox (lane, seq, topic, key, envelope, payload)
-        SELECT lane, generate_series($3, $3 + cardinality($5::text[]) - 1),
-            unnest($5::text[]), unnest($6::bytea[]), unnest($7::text[]), unnest($8::bytea[])
-        FROM owned",
-    )
-    .bind(lane)
-    .bind(owner.epoch)
-    .bind(first_seq)
-    .bind(owner.published_seq)
-    .bind(&topics)
-    .bind(&keys)
-    .bind(&envelopes)
-    .bind(&payloads)
-    .execute(connection)
-    .await?;
+    let undecided: Vec<Option<&str>> = rows.iter().map(|row| row.undecided.as_deref()).collect();
+    let has_undecided = !decided.is_empty() || undecided.iter().any(Option::is_some);
+    let mut write = query(if has_undecided { WRITE_WITH_UNDECIDED } else { WRITE })
+        .bind(lane)
+        .bind(owner.epoch)
+        .bind(first_seq)
+        .bind(owner.published_seq)
+        .bind(&topics)
+        .bind(&keys)
+        .bind(&envelopes)
+        .bind(&payloads);
+    if has_undecided {
+        let (kinds, keys): (Vec<&str>, Vec<&str>) =
+            decided.iter().map(|(kind, key)| (kind.as_str(), key.as_str())).unzip();
+        write = write.bind(undecided).bind(kinds).bind(keys);
+    }
+    let written = write.execute(connection).await?;
     if written.rows_affected() == rows.len() as u64 { Ok(()) } else { Err(fenced(lane)) }
 }
 
@@ -271,7 +349,7 @@ pub(crate) async fn read_after(
             .map_err(|error| error.to_string())
             .and_then(|kept| kept.into_headers(source, &key))
             .map_err(|why| Error::Other(format!("row {seq} of the lane {lane}: {why}")))?;
-        rows.push(Row { topic, key, headers, kept, payload });
+        rows.push(Row { topic, key, headers, kept, payload, undecided: None });
     }
     Ok(Some((last_seq, rows)))
 }

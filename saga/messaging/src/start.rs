@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::{
-    Error, Handler, Participant, Subscriber, Writer, Writes,
+    Error, Handler, Participant, Subscriber, Writer, Writes, announcing,
     consumer::{self, Handled, Membership},
     error::chain,
     housekeeping,
@@ -183,6 +183,12 @@ impl Messaging {
             messaging.run(&name, written).await
         };
         (writes, work)
+    }
+
+    /// Announces again what was [announced](crate::Tx::announce) and is not decided `after` that
+    /// time, until the process stops. The pause doubles each time, up to five minutes.
+    pub async fn announcing(&self, after: Duration) -> Result<(), Error> {
+        announcing::run(self, after).await
     }
 
     /// Keeps topics, partitions and left-over outbox rows in order until the process stops.

@@ -18,7 +18,7 @@ pub(super) fn describe() {
     }
 }
 
-const COUNTERS: [(&str, &str); 18] = [
+const COUNTERS: [(&str, &str); 19] = [
     ("saga_started_total", "Sagas that began."),
     ("saga_ended_total", "Sagas that ended, by how."),
     ("saga_stuck_total", "Steps that a person must look at."),
@@ -30,6 +30,7 @@ const COUNTERS: [(&str, &str); 18] = [
     ("commands_late_total", "Commands that arrived when their sender waited no more."),
     ("outbox_published_total", "Records handed over to be sent to Kafka, those sent again too."),
     ("outbox_publish_failures_total", "Records that Kafka did not take: they are sent again."),
+    ("events_announced_again_total", "Events told again because nobody decided what they began."),
     ("consumer_records_total", "Records that were handled."),
     ("consumer_batch_failures_total", "Transactions that failed and are tried again."),
     ("consumer_fetching_switched_total", "Changes between the ways to fetch: of few, of many."),

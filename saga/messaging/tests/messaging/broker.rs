@@ -19,6 +19,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    announcing::{Starter, Step},
     commands::effects,
     counted::counted_by_all,
     post::{Letter, Saga},
@@ -37,6 +38,7 @@ async fn a_broker_that_goes_away_and_forgets() {
     who_stops_does_not_wait_for_the_producer(&mut broker).await;
     who_starts_waits_for_a_broker_that_is_away_unless_told_to_stop(&mut broker).await;
     what_was_reported_lost_is_published_again_in_its_place(&broker).await;
+    what_was_announced_outlives_its_topic(&broker).await;
     deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(&broker).await;
     a_topic_with_another_number_of_partitions_is_refused(&broker).await;
     broker.stop().await;
@@ -217,6 +219,25 @@ async fn delete(broker: &provision::Kafka, topics: &[&str]) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", broker.brokers()).create().unwrap();
     admin.delete_topics(topics, &AdminOptions::new()).await.unwrap();
+}
+
+async fn what_was_announced_outlives_its_topic(broker: &provision::Kafka) {
+    let world = World::on(broker.brokers(), "outlived").await;
+    let mut process = world.start("0").await;
+    let starter = process.writer(Starter);
+    starter.write(vec![Step::Announce("outlived")]).await.unwrap();
+    world.until("SELECT published_seq FROM outbox_lane", 1).await;
+    let post = world.post();
+    let told = post.read("inventory.events.v1", 1, |_| true).await;
+
+    delete(broker, &["outlived.inventory.events.v1"]).await;
+    process.housekeeping();
+    process.announcing(Duration::from_secs(1));
+    let first = told[0].envelope().id;
+    let again =
+        post.read("inventory.events.v1", 1, move |letter| letter.envelope().id != first).await;
+    assert_eq!((&again[0].key, &again[0].payload), (&told[0].key, &told[0].payload));
+    process.stop().await;
 }
 
 async fn deleted_topics_are_made_again_and_nothing_that_is_written_is_lost(

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod announcing;
 mod broker;
 mod commands;
 mod counted;
