@@ -50,7 +50,7 @@ async fn kafka_loses_every_topic_and_no_order_is_lost() {
     placed.extend(unpaid.iter().cloned());
     all_end(&shop, &placed).await;
     shop.metrics_that(Service::Order, |metrics| {
-        metrics.sum("orders_announced_again_total") >= Some(1.0)
+        metrics.sum("events_announced_again_total") >= Some(1.0)
     })
     .await;
     // Sent again; or, where all this took longer than one attempt may, asked for anew.

@@ -28,7 +28,7 @@ use crate::{
     placing::{Placing, check_customer_id, check_reason},
     refused::Refused,
     store,
-    writes::{OrderWriter, Write, Written},
+    writes::{OrderWriter, Write},
 };
 
 /// Answers the calls. Cheap to clone.
@@ -165,9 +165,7 @@ impl Orders {
 
     async fn write(&self, write: Write) -> Result<Order, Problem> {
         match self.writes.write(write).await {
-            Ok(Written::Order(order)) => Ok(order),
-            Ok(Written::Refused(refused)) => Err(refused.into()),
-            Ok(Written::AnnouncedAgain(_)) => Err(Problem::internal("an answer without an order")),
+            Ok(answer) => Ok(answer?),
             Err(why) => Err(why.into()),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use messaging::{Error, Participant, Tx};
 use proto::{
     OrderCommand,
-    order::{ApproveOrder, OrderCancelled, OrderConfirmed, RejectOrder},
+    order::{ApproveOrder, OrderCancelled, OrderConfirmed, OrderPlaced, RejectOrder},
 };
 use saga_contract::Answer;
 use time::OffsetDateTime;
@@ -58,6 +58,7 @@ impl Participant for OrderParticipant {
         store::save(tx, &self.decided).await?;
         for Change { order_id, status, reason, .. } in &self.decided {
             let order_id = order_id.to_string();
+            tx.decided::<OrderPlaced>(&order_id);
             match status {
                 Status::Confirmed => {
                     tx.publish(&order_id, &OrderConfirmed { order_id: order_id.clone() })?;

@@ -14,9 +14,4 @@ pub(crate) fn describe() {
         Unit::Count,
         "Orders that were confirmed or cancelled."
     );
-    metrics::describe_counter!(
-        "orders_announced_again_total",
-        Unit::Count,
-        "Orders told of again because they stayed undecided."
-    );
 }

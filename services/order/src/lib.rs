@@ -1,7 +1,6 @@
 //! The order service: takes orders, answers the saga's commands about them, and tells what became
 //! of each. `domain` decides, `store` writes, `placing` says what an order must be.
 
-mod announcing;
 mod api;
 mod catalog;
 mod changes;
@@ -45,21 +44,23 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     counters::describe();
     let Config { listen, database_url, reannounce_after, common } = config;
     let db = bootstrap::postgres(&common.postgres(&database_url, MAX_CONNECTIONS)).await?;
+    // First, because the service's own build upon them.
+    messaging::housekeeping::migrate(&db).await?;
     sqlx::migrate!("../../migrations/order").run(&db).await.context("migrating the database")?;
     let options = common.messaging(SERVICE, &database_url, &TOPICS);
     let messaging = Messaging::start(options, db.clone(), shutdown.clone()).await?;
 
     let changes = Changes::default();
-    let (writes, writing) =
-        messaging.writer("api", OrderWriter::new(reannounce_after, changes.clone()));
-    let orders = Orders::new(db.clone(), writes.clone(), changes.clone());
+    let (writes, writing) = messaging.writer("api", OrderWriter::new(changes.clone()));
+    let readiness = writes.readiness();
+    let orders = Orders::new(db.clone(), writes, changes.clone());
     let server = Server::new(SERVICE, proto::FILE_DESCRIPTOR_SET)
         .shutdown_deadline(common.shutdown_deadline)
         .not_ready_yet()
         .add(OrderServiceServer::new(orders));
-    let (health, api_writes) = (server.health(), writes.clone());
-    let ready = health.serving_while(api_writes.readiness(), shutdown.clone());
-    let [commands, feed, housekeeping] = [(); 3].map(|()| messaging.clone());
+    let health = server.health();
+    let ready = health.serving_while(readiness, shutdown.clone());
+    let [commands, feed, announcing, housekeeping] = [(); 4].map(|()| messaging.clone());
     let participant = OrderParticipant::new(changes.clone());
 
     let result = Tasks::new(shutdown.clone(), common.shutdown_deadline)
@@ -67,7 +68,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         .run("health", ready)
         .run("commands", async move { Ok(commands.participant("commands", participant).await?) })
         .run("catalog", async move { Ok(feed.subscriber("catalog", CatalogFeed).await?) })
-        .run("announcing", announcing::run(writes, reannounce_after, shutdown.clone()))
+        .run("announcing", async move { Ok(announcing.announcing(reannounce_after).await?) })
         .run("changes", changes::look_after(changes, db, shutdown.clone()))
         .run("housekeeping", async move { Ok(housekeeping.housekeeping().await?) })
         .run("api", server.serve(listen, shutdown))

@@ -1,7 +1,7 @@
 //! The SQL of orders. A batch is read and written by one statement each; its arrays are unnested in
 //! the select list, where they stream.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use sqlx::{FromRow, PgConnection, PgExecutor, query, query_as, query_scalar, types::Json};
 use time::OffsetDateTime;
@@ -82,7 +82,6 @@ pub(crate) async fn prices(
 pub(crate) async fn insert(
     connection: &mut PgConnection,
     orders: &[(&Placing, &Order)],
-    announce_again_after: Duration,
 ) -> Result<Vec<Uuid>> {
     let ids: Vec<Uuid> = orders.iter().map(|(_, order)| order.id).collect();
     let request_ids: Vec<&str> =
@@ -97,19 +96,14 @@ pub(crate) async fn insert(
     let piece_counts: Vec<i64> = orders.iter().map(|(_, order)| order.piece_count()).collect();
     let placed_at: Vec<OffsetDateTime> = orders.iter().map(|(_, order)| order.placed_at).collect();
     query_scalar(
-        r#"WITH placed AS (
-               INSERT INTO "order" (id, request_id, request_hash, customer_id, payment_method,
-                   currency, total_minor, lines, piece_count, placed_at)
-               SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bytea[]),
-                   unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
-                   unnest($7::bigint[]), unnest($8::jsonb[]), unnest($9::bigint[]),
-                   unnest($10::timestamptz[])
-               ON CONFLICT (request_id) DO NOTHING
-               RETURNING id
-           )
-           INSERT INTO order_undecided (order_id, next_announce_at)
-           SELECT id, now() + make_interval(secs => $11) FROM placed
-           RETURNING order_id"#,
+        r#"INSERT INTO "order" (id, request_id, request_hash, customer_id, payment_method,
+               currency, total_minor, lines, piece_count, placed_at)
+           SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bytea[]),
+               unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
+               unnest($7::bigint[]), unnest($8::jsonb[]), unnest($9::bigint[]),
+               unnest($10::timestamptz[])
+           ON CONFLICT (request_id) DO NOTHING
+           RETURNING id"#,
     )
     .bind(&ids)
     .bind(&request_ids)
@@ -121,7 +115,6 @@ pub(crate) async fn insert(
     .bind(&lines)
     .bind(&piece_counts)
     .bind(&placed_at)
-    .bind(announce_again_after.as_secs_f64())
     .fetch_all(connection)
     .await
 }
@@ -191,11 +184,8 @@ pub(crate) async fn save(connection: &mut PgConnection, changes: &[Change]) -> R
     let reasons: Vec<&str> = changes.iter().map(|change| change.reason.as_str()).collect();
     let decided_at: Vec<Option<OffsetDateTime>> =
         changes.iter().map(|change| change.decided_at).collect();
-    let decided = changes.iter().filter(|change| change.decided_at.is_some());
-    let decided: Vec<Uuid> = decided.map(|change| change.order_id).collect();
     query(
-        r#"WITH decided AS (DELETE FROM order_undecided WHERE order_id = ANY($5))
-           UPDATE "order" AS o
+        r#"UPDATE "order" AS o
            SET status = change.status, reason = change.reason, decided_at = change.decided_at
            FROM (
                SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS status,
@@ -207,43 +197,9 @@ pub(crate) async fn save(connection: &mut PgConnection, changes: &[Change]) -> R
     .bind(&statuses)
     .bind(&reasons)
     .bind(&decided_at)
-    .bind(&decided)
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Orders that should have been decided by now and are due to be told again, at most `limit`; each
-/// is due the next time after twice the pause.
-pub(crate) async fn take_due(
-    connection: &mut PgConnection,
-    first_pause: Duration,
-    longest_pause: Duration,
-    limit: i64,
-) -> Result<Vec<Order>> {
-    let rows: Vec<Row> = query_as(concat!(
-        r#"WITH due AS MATERIALIZED (
-               SELECT order_id FROM order_undecided WHERE next_announce_at <= now()
-               ORDER BY next_announce_at LIMIT $3
-               FOR UPDATE SKIP LOCKED
-           ), later AS (
-               UPDATE order_undecided AS undecided
-               SET announce_count = announce_count + 1,
-                   next_announce_at = now() + make_interval(
-                       secs => least($2, $1 * power(2, least(announce_count + 1, 20))))
-               WHERE order_id = ANY(ARRAY(SELECT order_id FROM due))
-               RETURNING order_id
-           )
-           SELECT "#,
-        columns!(),
-        r#" FROM later JOIN "order" AS o ON o.id = later.order_id"#
-    ))
-    .bind(first_pause.as_secs_f64())
-    .bind(longest_pause.as_secs_f64())
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Order::from).collect())
 }
 
 pub(crate) async fn get(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<Order>> {
@@ -275,3 +231,6 @@ pub(crate) async fn changes(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec
     };
     Ok(rows.into_iter().map(change).collect())
 }
+
+#[cfg(test)]
+mod tests;

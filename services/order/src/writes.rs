@@ -1,16 +1,14 @@
-//! What the API and the service itself write: requests that arrive together share one transaction.
+//! What the API writes: requests that arrive together share one transaction.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
 use messaging::{Error, Tx, writer::Writer};
 use uuid::Uuid;
 
 use crate::{
-    announcing::ANNOUNCE_LIMIT,
     changes::Changes,
     domain::{Change, Order},
     placing::Placing,
@@ -18,32 +16,14 @@ use crate::{
     store,
 };
 
-/// The longest pause between two times that an order is told again.
-const ANNOUNCE_PAUSE_MAX: Duration = Duration::from_secs(300);
-
 /// A request.
 #[derive(Debug, Clone)]
 pub(crate) enum Write {
     Place(Arc<Placing>),
-    Cancel {
-        order_id: Uuid,
-        reason: String,
-    },
-    /// Tell again of orders that nobody decides.
-    AnnounceAgain,
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub(crate) enum Written {
-    Order(Order),
-    Refused(Refused),
-    /// How many orders were told again.
-    AnnouncedAgain(u64),
+    Cancel { order_id: Uuid, reason: String },
 }
 
 pub(crate) struct OrderWriter {
-    announce_again_after: Duration,
     changes: Changes,
     /// By the transaction under way.
     placed_count: u64,
@@ -51,8 +31,8 @@ pub(crate) struct OrderWriter {
 }
 
 impl OrderWriter {
-    pub(crate) fn new(announce_again_after: Duration, changes: Changes) -> Self {
-        OrderWriter { announce_again_after, changes, placed_count: 0, changed: Vec::new() }
+    pub(crate) fn new(changes: Changes) -> Self {
+        OrderWriter { changes, placed_count: 0, changed: Vec::new() }
     }
 
     /// One answer for each, in order. Prices are looked up, new orders inserted, and what was
@@ -79,11 +59,11 @@ impl OrderWriter {
         let inserted: HashSet<Uuid> = if new.is_empty() {
             HashSet::new()
         } else {
-            store::insert(tx, &new, self.announce_again_after).await?.into_iter().collect()
+            store::insert(tx, &new).await?.into_iter().collect()
         };
         let mut known: HashMap<&str, (&[u8], &Order)> = HashMap::new();
         for (placing, order) in new.into_iter().filter(|(_, order)| inserted.contains(&order.id)) {
-            tx.publish(&order.id.to_string(), &order.placed())?;
+            tx.announce(&order.id.to_string(), &order.placed())?;
             known.insert(&placing.request_id, (&placing.hash, order));
         }
         self.placed_count = inserted.len() as u64;
@@ -139,31 +119,24 @@ impl OrderWriter {
         }
         Ok(answers)
     }
-
-    async fn announce_again(&mut self, tx: &mut Tx<'_>) -> Result<u64, Error> {
-        let longest = ANNOUNCE_PAUSE_MAX.max(self.announce_again_after);
-        let due = store::take_due(tx, self.announce_again_after, longest, ANNOUNCE_LIMIT).await?;
-        for order in &due {
-            tx.publish(&order.id.to_string(), &order.placed())?;
-        }
-        Ok(due.len() as u64)
-    }
 }
 
 impl Writer for OrderWriter {
     type Request = Write;
-    type Response = Written;
+    type Response = Result<Order, Refused>;
 
-    async fn write(&mut self, tx: &mut Tx<'_>, requests: &[Write]) -> Result<Vec<Written>, Error> {
+    async fn write(
+        &mut self,
+        tx: &mut Tx<'_>,
+        requests: &[Write],
+    ) -> Result<Vec<Result<Order, Refused>>, Error> {
         let (mut placings, mut cancellations) = (Vec::new(), Vec::new());
-        let mut is_to_announce = false;
         for request in requests {
             match request {
                 Write::Place(placing) => placings.push(&**placing),
                 Write::Cancel { order_id, reason } => {
                     cancellations.push((*order_id, reason.as_str()));
                 }
-                Write::AnnounceAgain => is_to_announce = true,
             }
         }
         let mut placed = Vec::new().into_iter();
@@ -174,12 +147,9 @@ impl Writer for OrderWriter {
         if !cancellations.is_empty() {
             cancelled = self.cancel(tx, &cancellations).await?.into_iter();
         }
-        let announced = if is_to_announce { self.announce_again(tx).await? } else { 0 };
-
         let written = requests.iter().filter_map(|request| match request {
-            Write::Place(_) => placed.next().map(Written::from),
-            Write::Cancel { .. } => cancelled.next().map(Written::from),
-            Write::AnnounceAgain => Some(Written::AnnouncedAgain(announced)),
+            Write::Place(_) => placed.next(),
+            Write::Cancel { .. } => cancelled.next(),
         });
         Ok(written.collect())
     }
@@ -191,11 +161,5 @@ impl Writer for OrderWriter {
             metrics::counter!("orders_placed_total").increment(placed_count);
             self.changes.tell(changed);
         }
-    }
-}
-
-impl From<Result<Order, Refused>> for Written {
-    fn from(result: Result<Order, Refused>) -> Self {
-        result.map_or_else(Written::Refused, Written::Order)
     }
 }

@@ -1,6 +1,8 @@
 //! Reads over many orders: pages, sums, and the catalogue.
 
 use messaging::message::first_id_at;
+use prost::Name;
+use proto::order::OrderPlaced;
 use sqlx::{FromRow, PgExecutor, query_as};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -18,8 +20,8 @@ pub(crate) struct Filter {
 }
 
 /// The newest orders before `before`, at most `limit`. Orders are walked from the newest on, a
-/// customer's by their own index, undecided ones by the table of these: no index on the status
-/// burdens each decision.
+/// customer's by their own index, undecided ones by what messaging keeps of them: no index on the
+/// status burdens each decision.
 pub(crate) async fn list(
     db: impl PgExecutor<'_>,
     filter: &Filter,
@@ -48,14 +50,15 @@ pub(crate) async fn list(
         query_as(concat!(
             "SELECT ",
             columns!(),
-            r#" FROM order_undecided AS undecided
-               JOIN "order" AS o ON o.id = undecided.order_id
-               WHERE undecided.order_id < $1 AND o.status = ANY($3)
-               ORDER BY undecided.order_id DESC LIMIT $2"#
+            r#" FROM outbox_undecided AS undecided
+               JOIN "order" AS o ON o.id = undecided.key::uuid
+               WHERE undecided.kind = $4 AND undecided.key < $1::text AND o.status = ANY($3)
+               ORDER BY undecided.key DESC LIMIT $2"#
         ))
         .bind(before)
         .bind(limit)
         .bind(&names)
+        .bind(OrderPlaced::full_name())
         .fetch_all(db)
         .await?
     } else if statuses.len() < Status::ALL.len() {

@@ -10,6 +10,7 @@ const DECIDED_COUNT: i64 = 20_000;
 async fn open() -> PgPool {
     let url = provision::cluster::shared().await.database("order_lists").await;
     let db = PgPool::connect(&url).await.unwrap();
+    messaging::housekeeping::migrate(&db).await.unwrap();
     sqlx::migrate!("../../migrations/order").run(&db).await.unwrap();
     query(
         r#"INSERT INTO "order" (id, request_id, request_hash, status, customer_id, payment_method,
@@ -25,10 +26,15 @@ async fn open() -> PgPool {
     .execute(&db)
     .await
     .unwrap();
-    query(r#"INSERT INTO order_undecided SELECT id, now() FROM "order" WHERE decided_at IS NULL"#)
-        .execute(&db)
-        .await
-        .unwrap();
+    query(
+        r#"INSERT INTO outbox_undecided (kind, key, topic, payload)
+           SELECT $1, id::text, '', ''::bytea FROM "order" WHERE decided_at IS NULL
+           UNION ALL SELECT 'another', 'no order', '', ''"#,
+    )
+    .bind(OrderPlaced::full_name())
+    .execute(&db)
+    .await
+    .unwrap();
     query("ANALYZE").execute(&db).await.unwrap();
     db
 }
