@@ -20,8 +20,8 @@ pub(crate) struct Filter {
 }
 
 /// The newest orders before `before`, at most `limit`. Orders are walked from the newest on, a
-/// customer's by their own index, undecided ones by what messaging keeps of them: no index on the
-/// status burdens each decision.
+/// customer's by their own index, undecided ones by what messaging keeps of them, cancelled ones by
+/// an index of these: no index on the status burdens each decision.
 pub(crate) async fn list(
     db: impl PgExecutor<'_>,
     filter: &Filter,
@@ -46,14 +46,21 @@ pub(crate) async fn list(
         .bind(&names)
         .fetch_all(db)
         .await?
-    } else if !statuses.iter().any(|status| status.is_decided()) {
+    } else if !statuses.contains(&Status::Confirmed) {
         query_as(concat!(
-            "SELECT ",
+            "(SELECT ",
             columns!(),
             r#" FROM outbox_undecided AS undecided
                JOIN "order" AS o ON o.id = undecided.key::uuid
                WHERE undecided.kind = $4 AND undecided.key < $1::text AND o.status = ANY($3)
-               ORDER BY undecided.key DESC LIMIT $2"#
+               ORDER BY undecided.key DESC LIMIT $2)
+               UNION ALL
+               (SELECT "#,
+            columns!(),
+            r#" FROM "order" AS o
+               WHERE o.cancelled AND o.id < $1 AND 'cancelled' = ANY($3)
+               ORDER BY o.id DESC LIMIT $2)
+               ORDER BY id DESC LIMIT $2"#
         ))
         .bind(before)
         .bind(limit)
