@@ -233,7 +233,7 @@ pub(crate) struct Ownership {
 }
 
 /// With its rows a lane counts them and marks what is published.
-macro_rules! write {
+macro_rules! write_rows {
     ($undecided:literal) => {
         concat!(
             "WITH owned AS (
@@ -252,10 +252,10 @@ macro_rules! write {
     };
 }
 
-const WRITE: &str = write!("");
+const WRITE: &str = write_rows!("");
 
 /// Where something is announced or decided, too: one statement for all of it.
-const WRITE_WITH_UNDECIDED: &str = write!(
+const WRITE_WITH_UNDECIDED: &str = write_rows!(
     ", announced AS (
         INSERT INTO outbox_undecided (kind, key, topic, payload)
         SELECT kind, convert_from(key, 'UTF8'), topic, payload
