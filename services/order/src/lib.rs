@@ -44,11 +44,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     counters::describe();
     let Config { listen, database_url, reannounce_after, common } = config;
     let db = bootstrap::postgres(&common.postgres(&database_url, MAX_CONNECTIONS)).await?;
-    // First, because the service's own build upon them.
-    messaging::housekeeping::migrate(&db).await?;
-    sqlx::migrate!("../../migrations/order").run(&db).await.context("migrating the database")?;
     let options = common.messaging(SERVICE, &database_url, &TOPICS);
     let messaging = Messaging::start(options, db.clone(), shutdown.clone()).await?;
+    // After messaging's own: these build upon its tables.
+    sqlx::migrate!("../../migrations/order").run(&db).await.context("migrating the database")?;
 
     let changes = Changes::default();
     let (writes, writing) = messaging.writer("api", OrderWriter::new(changes.clone()));
